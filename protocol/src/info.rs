@@ -1,0 +1,171 @@
+//! `zx_object_get_info`: topics and records.
+
+/// Topic: is the handle valid (no record).
+pub const TOPIC_HANDLE_VALID: u32 = 1;
+/// Topic: [`InfoHandleBasic`].
+pub const TOPIC_HANDLE_BASIC: u32 = 2;
+/// Topic: [`InfoVmo`], first 104 bytes.
+pub const TOPIC_VMO_V1: u32 = 0x17;
+/// Topic: [`InfoVmo`], first 120 bytes.
+pub const TOPIC_VMO_V2: u32 = 0x1000_0017;
+/// Topic: [`InfoVmo`], first 128 bytes.
+pub const TOPIC_VMO_V3: u32 = 0x2000_0017;
+/// Topic: [`InfoVmo`], whole.
+pub const TOPIC_VMO: u32 = 0x3000_0017;
+
+/// `zx_info_handle_basic_t`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct InfoHandleBasic {
+    /// Id of the object.
+    pub koid: u64,
+    /// Rights of the handle.
+    pub rights: u32,
+    /// `zx_obj_type_t`.
+    pub object_type: u32,
+    /// Id of the related object (a child's parent), or 0.
+    pub related_koid: u64,
+    /// Zero.
+    pub reserved: u32,
+    /// Zero.
+    pub padding: u32,
+}
+
+const _: () = assert!(size_of::<InfoHandleBasic>() == 32, "zx_info_handle_basic_t is 32 bytes");
+
+bitflags::bitflags! {
+    /// `zx_info_vmo_t.flags`.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct VmoInfoFlags: u32 {
+        /// Backed by pages (clear: physical).
+        const TYPE_PAGED = 1 << 0;
+        /// Resizable.
+        const RESIZABLE = 1 << 1;
+        /// A copy-on-write clone.
+        const IS_COW_CLONE = 1 << 2;
+        /// Reported through a handle.
+        const VIA_HANDLE = 1 << 3;
+        /// Reported through a mapping.
+        const VIA_MAPPING = 1 << 4;
+        /// Owned by a pager.
+        const PAGER_BACKED = 1 << 5;
+        /// Contiguous.
+        const CONTIGUOUS = 1 << 6;
+        /// Discardable.
+        const DISCARDABLE = 1 << 7;
+        /// Immutable.
+        const IMMUTABLE = 1 << 8;
+    }
+}
+
+/// `zx_info_vmo_t`, the current version: 176 bytes, of which older topics take a prefix.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct InfoVmo {
+    /// Id of the VMO.
+    pub koid: u64,
+    /// Its name.
+    pub name: [u8; 32],
+    /// Size in bytes, page-rounded.
+    pub size_bytes: u64,
+    /// Id of the parent, or 0.
+    pub parent_koid: u64,
+    /// Children.
+    pub num_children: u64,
+    /// Mappings.
+    pub num_mappings: u64,
+    /// Processes that map it.
+    pub share_count: u64,
+    /// [`VmoInfoFlags`].
+    pub flags: u32,
+    /// Zero.
+    pub padding1: u32,
+    /// Bytes of committed pages attributed to this VMO.
+    pub committed_bytes: u64,
+    /// Rights of the handle.
+    pub handle_rights: u32,
+    /// Cache policy.
+    pub cache_policy: u32,
+    /// Bytes of metadata.
+    pub metadata_bytes: u64,
+    /// Times that reclamation changed what is committed.
+    pub committed_change_events: u64,
+    /// Committed plus compressed bytes (equal to committed here).
+    pub populated_bytes: u64,
+    /// Committed bytes not shared with others.
+    pub committed_private_bytes: u64,
+    /// Populated bytes not shared with others.
+    pub populated_private_bytes: u64,
+    /// Committed bytes, each divided by its sharers.
+    pub committed_scaled_bytes: u64,
+    /// Populated bytes, each divided by its sharers.
+    pub populated_scaled_bytes: u64,
+    /// Fraction of a byte left over in `committed_scaled_bytes`.
+    pub committed_fractional_scaled_bytes: u64,
+    /// Fraction of a byte left over in `populated_scaled_bytes`.
+    pub populated_fractional_scaled_bytes: u64,
+}
+
+const _: () = {
+    use core::mem::offset_of;
+    assert!(size_of::<InfoVmo>() == 176, "zx_info_vmo_t is 176 bytes");
+    assert!(offset_of!(InfoVmo, flags) == 80, "flags at 80");
+    assert!(offset_of!(InfoVmo, metadata_bytes) == 104, "version 1 ends at 104");
+    assert!(offset_of!(InfoVmo, populated_bytes) == 120, "version 2 ends at 120");
+    assert!(offset_of!(InfoVmo, committed_private_bytes) == 128, "version 3 ends at 128");
+};
+
+impl InfoVmo {
+    /// The whole record as it stands in user memory.
+    pub fn to_bytes(&self) -> [u8; 176] {
+        let mut out = [0; 176];
+        let mut at = 0;
+        let mut put = |bytes: &[u8]| {
+            if let Some(slot) = out.get_mut(at..at + bytes.len()) {
+                slot.copy_from_slice(bytes);
+            }
+            at += bytes.len();
+        };
+        put(&self.koid.to_le_bytes());
+        put(&self.name);
+        for word in [
+            self.size_bytes,
+            self.parent_koid,
+            self.num_children,
+            self.num_mappings,
+            self.share_count,
+            self.flags as u64,
+            self.committed_bytes,
+            (self.cache_policy as u64) << 32 | self.handle_rights as u64,
+            self.metadata_bytes,
+            self.committed_change_events,
+            self.populated_bytes,
+            self.committed_private_bytes,
+            self.populated_private_bytes,
+            self.committed_scaled_bytes,
+            self.populated_scaled_bytes,
+            self.committed_fractional_scaled_bytes,
+            self.populated_fractional_scaled_bytes,
+        ] {
+            put(&word.to_le_bytes());
+        }
+        out
+    }
+}
+
+impl InfoHandleBasic {
+    /// The record as it stands in user memory.
+    pub fn to_bytes(&self) -> [u8; 32] {
+        let words = [
+            self.koid,
+            (self.object_type as u64) << 32 | self.rights as u64,
+            self.related_koid,
+            0,
+        ];
+        let mut out = [0; 32];
+        for (chunk, word) in out.chunks_exact_mut(8).zip(words) {
+            chunk.copy_from_slice(&word.to_le_bytes());
+        }
+        out
+    }
+}

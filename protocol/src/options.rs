@@ -1,0 +1,101 @@
+//! Option words of the system calls, with Zircon's values.
+
+bitflags::bitflags! {
+    /// `zx_vmo_create` and `zx_pager_create_vmo` options.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct VmoOptions: u32 {
+        /// The VMO's size can change.
+        const RESIZABLE = 1 << 1;
+        /// The VMO's pages may be discarded under memory pressure while it is unlocked.
+        const DISCARDABLE = 1 << 2;
+        /// Writes to clean pages are reported to the pager first (pager VMOs only).
+        const TRAP_DIRTY = 1 << 3;
+        /// As large as a VMO can be.
+        const UNBOUNDED = 1 << 4;
+    }
+
+    /// `zx_vmo_create_child` options.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct ChildOptions: u32 {
+        /// Neither side sees the other's later writes.
+        const SNAPSHOT = 1 << 0;
+        /// The child's size can change.
+        const RESIZABLE = 1 << 2;
+        /// A window on the parent's own pages.
+        const SLICE = 1 << 3;
+        /// The child sees the parent's writes until it writes itself.
+        const SNAPSHOT_AT_LEAST_ON_WRITE = 1 << 4;
+        /// The child handle cannot write.
+        const NO_WRITE = 1 << 5;
+        /// Another name for the whole parent.
+        const REFERENCE = 1 << 6;
+        /// Snapshot of the pages that the parent has modified.
+        const SNAPSHOT_MODIFIED = 1 << 7;
+    }
+
+    /// `zx_vm_option_t`: `zx_vmar_map` and `zx_vmar_protect` options. The top byte holds log2 of the alignment.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct VmOptions: u32 {
+        /// Readable.
+        const PERM_READ = 1 << 0;
+        /// Writable.
+        const PERM_WRITE = 1 << 1;
+        /// Executable.
+        const PERM_EXECUTE = 1 << 2;
+        /// Hint: place close to other mappings.
+        const COMPACT = 1 << 3;
+        /// Map at the given offset exactly.
+        const SPECIFIC = 1 << 4;
+        /// Map at the given offset, replacing what is there.
+        const SPECIFIC_OVERWRITE = 1 << 5;
+        /// A child VMAR may use SPECIFIC.
+        const CAN_MAP_SPECIFIC = 1 << 6;
+        /// A child VMAR may map readable.
+        const CAN_MAP_READ = 1 << 7;
+        /// A child VMAR may map writable.
+        const CAN_MAP_WRITE = 1 << 8;
+        /// A child VMAR may map executable.
+        const CAN_MAP_EXECUTE = 1 << 9;
+        /// Map the resident pages at once.
+        const MAP_RANGE = 1 << 10;
+        /// Refuse resizable VMOs.
+        const REQUIRE_NON_RESIZABLE = 1 << 11;
+        /// Faults on this mapping are expected.
+        const ALLOW_FAULTS = 1 << 12;
+        /// The offset is an upper limit for the placement.
+        const OFFSET_IS_UPPER_LIMIT = 1 << 13;
+        /// Grant READ where execute-only is not to be had.
+        const PERM_READ_IF_XOM_UNSUPPORTED = 1 << 14;
+        /// Fault on pages beyond the stream size.
+        const FAULT_BEYOND_STREAM_SIZE = 1 << 15;
+    }
+
+    /// `zx_object_wait_async` options.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct WaitAsyncOptions: u32 {
+        /// Fill the packet's timestamp.
+        const TIMESTAMP = 1 << 0;
+        /// Only a change from clear to set counts.
+        const EDGE = 1 << 1;
+        /// Fill the packet's timestamp with boot time.
+        const BOOT_TIMESTAMP = 1 << 2;
+    }
+}
+
+/// Largest `n` of `zx_object_wait_many`.
+pub const WAIT_MANY_MAX_ITEMS: usize = 64;
+
+/// `zx_port_create`: the port takes interrupts.
+pub const PORT_BIND_TO_INTERRUPT: u32 = 1;
+
+/// `zx_object_get_property` / `set_property` numbers.
+pub mod property {
+    /// The object's name: 32 bytes with a NUL.
+    pub const NAME: u32 = 3;
+    /// A thread's gs base (u64, write only, current thread).
+    pub const REGISTER_GS: u32 = 2;
+    /// A thread's fs base (u64, write only, current thread).
+    pub const REGISTER_FS: u32 = 4;
+    /// A VMO's content size in bytes (u64).
+    pub const VMO_CONTENT_SIZE: u32 = 17;
+}

@@ -1,0 +1,80 @@
+//! What to run and how: the input of a VM, as the command line or an embedding program states it.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use crate::pager::HostPager;
+
+/// One run of one program.
+#[derive(Debug)]
+pub struct RunConfig {
+    /// The program.
+    pub program: Program,
+    /// Arguments after the program's name.
+    pub args: Vec<String>,
+    /// VMOs handed to the program as named start-up handles.
+    pub vmos: Vec<NamedVmo>,
+    /// vCPUs, at least 1.
+    pub cpus: u32,
+    /// Limit on resident VMO memory in bytes; `None`: the host's memory is the limit.
+    pub memory: Option<u64>,
+    /// Stop the run after this long.
+    pub timeout: Option<Duration>,
+    /// `ZX_POL_NEW_VMO` of the program's job is "deny".
+    pub deny_new_vmo: bool,
+}
+
+/// Where a program's ELF image comes from.
+#[derive(Debug, Clone)]
+pub enum Program {
+    /// A file; its pages are read on demand.
+    File(PathBuf),
+    /// An image in memory (a built-in program).
+    Image {
+        /// Name shown in reports.
+        name: String,
+        /// The ELF image.
+        bytes: &'static [u8],
+    },
+}
+
+/// A VMO given to the program under a name.
+#[derive(Debug)]
+pub struct NamedVmo {
+    /// Name of the start-up handle: 1 to 31 bytes, no two alike.
+    pub name: String,
+    /// What backs it.
+    pub source: VmoSource,
+}
+
+/// What backs a start-up VMO.
+#[derive(Debug)]
+pub enum VmoSource {
+    /// A host file, demand-paged.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Read-only, or private copy-on-write.
+        mode: FileMode,
+    },
+    /// Zero-filled memory of this many bytes.
+    Zero {
+        /// Bytes.
+        size: u64,
+    },
+    /// A pager of the embedding program.
+    Pager {
+        /// The pager.
+        pager: Arc<dyn HostPager>,
+        /// Whether the handle has WRITE (writes stay in the VM).
+        writable: bool,
+    },
+}
+
+/// How a file VMO may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileMode {
+    /// The handle has no WRITE.
+    ReadOnly,
+    /// Writable; what is written stays in the VM and never reaches the file.
+    CopyOnWrite,
+}

@@ -1,0 +1,13 @@
+//! zvmm: a virtual machine monitor whose guests see Zircon's memory model.
+#![deny(unsafe_code)]
+
+pub mod cli;
+pub mod config;
+pub mod hypercall;
+#[allow(unsafe_code)]
+pub mod machine;
+#[allow(unsafe_code)]
+pub mod memory;
+pub mod observe;
+pub mod pager;
+pub mod program;
