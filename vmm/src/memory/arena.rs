@@ -13,15 +13,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
-use rustix::{
-    io::Errno,
-    mm::{MapFlags, ProtFlags, mmap_anonymous, munmap},
-};
 use zircon::VmoId;
 
 use super::{
     buddy::Buddy,
     error::{MemoryError, SlotError},
+    reservation::Reservation,
     uffd::Userfaultfd,
     units::{PAGE_SHIFT, UNIT_BYTES, UNIT_PAGES, bytes},
 };
@@ -35,13 +32,8 @@ pub struct ArenaGeometry {
     pub end: u64,
 }
 
-impl ArenaGeometry {
-    fn units(self) -> u64 {
-        (self.end - self.base) / UNIT_BYTES
-    }
-}
-
-/// Tells KVM of a memslot: (slot number counted from 0 in the arena, guest-physical address, host address, bytes).
+/// Tells KVM of a memslot: (slot number counted from 0 in the arena, guest-physical address, host address, bytes). It
+/// must not call back into the [`super::Memory`].
 pub type AddSlot = Box<dyn Fn(u32, u64, u64, u64) -> Result<(), SlotError> + Send + Sync>;
 
 /// The arena of one VM.
@@ -203,7 +195,7 @@ impl Arena {
     fn addresses(&self, page: u64) -> (u64, u64) {
         (
             self.geometry.base + bytes(page),
-            self.reservation.base + bytes(page),
+            self.reservation.base() + bytes(page),
         )
     }
 }
@@ -268,69 +260,9 @@ impl Drop for Lease {
     }
 }
 
-/// A range of this process's address space that nothing else uses; unmapped when dropped.
-#[derive(Debug)]
-struct Reservation {
-    base: u64,
-    len: u64,
-}
-
-impl Reservation {
-    /// Reserves `len` bytes (whole GiB) aligned to a GiB.
-    fn new(len: u64) -> Result<Reservation, Errno> {
-        let padded = len.checked_add(UNIT_BYTES).ok_or(Errno::NOMEM)?;
-        let padded_len = usize::try_from(padded).map_err(|_| Errno::NOMEM)?;
-        // SAFETY: the kernel chooses the address, so no mapping that is in use is replaced.
-        let start =
-            unsafe { mmap_anonymous(std::ptr::null_mut(), padded_len, ProtFlags::empty(), FLAGS) }?
-                .expose_provenance() as u64;
-        let base = start.next_multiple_of(UNIT_BYTES);
-        unmap(start, base - start);
-        unmap(base + len, start + padded - (base + len));
-        Ok(Reservation { base, len })
-    }
-
-    /// Replaces whatever is mapped in a part of the reservation.
-    fn restore(&self, host: u64, len: u64) -> Result<(), Errno> {
-        debug_assert!(host >= self.base && host + len <= self.base + self.len);
-        let at = std::ptr::with_exposed_provenance_mut(host as usize);
-        // SAFETY: the range lies in this reservation, and nothing in this process refers to what is mapped there.
-        unsafe {
-            mmap_anonymous(
-                at,
-                len as usize,
-                ProtFlags::empty(),
-                FLAGS | MapFlags::FIXED,
-            )
-        }?;
-        Ok(())
-    }
-}
-
-/// Private, so that nothing is accounted; nothing can be touched anyway.
-const FLAGS: MapFlags = MapFlags::PRIVATE.union(MapFlags::NORESERVE);
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        unmap(self.base, self.len);
-    }
-}
-
-/// Unmaps a part of a reservation; a failure leaves it reserved, which harms nobody.
-fn unmap(host: u64, len: u64) {
-    if len == 0 {
-        return;
-    }
-    let at = std::ptr::with_exposed_provenance_mut(host as usize);
-    // SAFETY: callers name parts of their own reservation, which nothing refers to.
-    if let Err(errno) = unsafe { munmap(at, len as usize) } {
-        log::warn!("cannot unmap {len:#x} bytes of address space at {host:#x}: {errno}");
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::tests::uffd, *};
 
     const GIB: u64 = 1 << 30;
 
@@ -343,7 +275,7 @@ mod tests {
                 .push([u64::from(index), gpa, host, len]);
             Ok(())
         });
-        let arena = Arena::new(ArenaGeometry { base, end }, Userfaultfd::open()?, add)?;
+        let arena = Arena::new(ArenaGeometry { base, end }, uffd(), add)?;
         Ok((Arc::new(arena), slots))
     }
 
@@ -408,7 +340,7 @@ mod tests {
             base: 4 * GIB,
             end: 5 * GIB,
         };
-        let arena = Arc::new(Arena::new(geometry, Userfaultfd::open().unwrap(), add).unwrap());
+        let arena = Arc::new(Arena::new(geometry, uffd(), add).unwrap());
         let error = arena.lease(owner(0, 3)).unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -420,13 +352,12 @@ mod tests {
     #[test]
     fn an_arena_larger_than_the_address_space_is_halved() {
         let (arena, _) = arena(4 * GIB, 1 << 52).unwrap();
-        let units = arena.geometry().units();
+        let units = (arena.geometry().end - arena.geometry().base) / GIB;
         assert!(units >= 1 << 10, "{units} GiB only");
         assert!(
             units < 1 << 17,
             "{units} GiB cannot be: user space has 128 TiB"
         );
-        assert_eq!(arena.reservation.len, units * GIB);
     }
 
     #[test]

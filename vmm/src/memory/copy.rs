@@ -61,7 +61,7 @@ type Call = unsafe extern "C" fn(
 /// The side that `call` writes must be memory that may be overwritten.
 unsafe fn transfer(call: Call, local: u64, remote: u64, len: u64) -> Result<(), Short> {
     // This process by its own name in its pid namespace; it stays the same, the VMM does not fork.
-    let this = std::process::id().cast_signed();
+    let this = rustix::process::getpid().as_raw_pid();
     let mut done = 0;
     while done < len {
         let vector = |base: u64| libc::iovec {

@@ -12,7 +12,7 @@ use zircon::{MemoryOp, MemoryResult, Pages, VmoId};
 use super::{
     ArenaGeometry, Memory, MemoryError,
     copy::{self, Short},
-    uffd::{self, OpenedBy, REQUIRED},
+    descriptor::{self, OpenedBy, REQUIRED},
     units::UNIT_BYTES,
 };
 
@@ -84,7 +84,7 @@ fn unprivileged() -> Check {
 
 fn descriptor() -> Check {
     let name = "userfaultfd for faults taken by KVM";
-    match uffd::open() {
+    match descriptor::open() {
         Ok((_, by)) => {
             let found = match by {
                 OpenedBy::Device => "opened by way of /dev/userfaultfd",
@@ -100,7 +100,7 @@ const ACCESS: &str = "give the user read and write access to /dev/userfaultfd, o
                       or set vm.unprivileged_userfaultfd=1";
 
 fn features() -> Vec<Check> {
-    let offered = uffd::offered_features();
+    let offered = descriptor::offered_features();
     let check = |required, remedy| {
         let offered = &offered;
         move |(bit, name): &(u32, &str)| {

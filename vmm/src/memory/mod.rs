@@ -6,8 +6,8 @@
 //! ```text
 //! guest-physical      arena: GiB slots, each a memslot from its first use on          arena.rs, buddy.rs
 //!                       |  same layout, shifted by a constant
-//! VMM address space   reservation (PROT_NONE)  +  chunks mapped over it               window.rs
-//!                                                   |  shared mapping, registered     uffd.rs
+//! VMM address space   reservation (PROT_NONE)  +  chunks mapped over it               reservation.rs, window.rs
+//!                                                   |  shared mapping, registered     uffd.rs, descriptor.rs
 //! host memory                                     one memfd a VMO                     memfd.rs
 //! ```
 //!
@@ -21,15 +21,19 @@
 mod arena;
 mod buddy;
 mod copy;
+mod descriptor;
 mod doctor;
 mod error;
 mod limits;
 mod memfd;
 mod ops;
+mod reservation;
 mod uffd;
 mod units;
 mod window;
 
+#[cfg(test)]
+mod life_tests;
 #[cfg(test)]
 mod model_tests;
 #[cfg(test)]
