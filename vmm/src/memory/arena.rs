@@ -1,11 +1,14 @@
-//! The arena: the guest-physical range that holds the storage of all VMOs, and its image in this process.
+//! The arena: the guest-physical range that holds the storage of all VMOs, and its image in this
+//! process.
 //!
-//! One reservation (PROT_NONE, no memory behind it) stands for the whole range; guest-physical and host addresses
-//! differ by a constant that is a multiple of 1 GiB, so the host may use large mappings wherever the guest can. KVM gets the
-//! range a memslot of 1 GiB at a time, when the first address in that GiB is handed out. Slots are never removed.
+//! One reservation (PROT_NONE, no memory behind it) stands for the whole range; guest-physical and
+//! host addresses differ by a constant that is a multiple of 1 GiB, so the host may use large
+//! mappings wherever the guest can. KVM gets the range a memslot of 1 GiB at a time, when the first
+//! address in that GiB is handed out. Slots are never removed.
 //!
-//! The life of a range of addresses is a [`Lease`]: taken from the allocator and entered in the reverse index,
-//! mapped by a chunk (`window.rs`), and when the lease is dropped covered by the reservation again and only then returned.
+//! The life of a range of addresses is a [`Lease`]: taken from the allocator and entered in the
+//! reverse index, mapped by a chunk (`window.rs`), and when the lease is dropped covered by the
+//! reservation again and only then returned.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,14 +35,15 @@ pub struct ArenaGeometry {
     pub end: u64,
 }
 
-/// Tells KVM of a memslot: (slot number counted from 0 in the arena, guest-physical address, host address, bytes). It
-/// must not call back into the [`super::Memory`].
+/// Tells KVM of a memslot: (slot number counted from 0 in the arena, guest-physical address, host
+/// address, bytes). It must not call back into the [`super::Memory`].
 pub type AddSlot = Box<dyn Fn(u32, u64, u64, u64) -> Result<(), SlotError> + Send + Sync>;
 
 /// The arena of one VM.
 pub(super) struct Arena {
     geometry: ArenaGeometry,
-    // Before `uffd`: the mappings go first, since a closed descriptor would let absent pages read as zeros.
+    // Before `uffd`: the mappings go first, since a closed descriptor would let absent pages read
+    // as zeros.
     reservation: Reservation,
     uffd: Userfaultfd,
     space: RwLock<Space>,
@@ -178,7 +182,8 @@ impl Arena {
             gpa,
             source: source.into(),
         })?;
-        // Held while KVM works: a second chunk in this GiB must not be placed before the slot is there.
+        // Held while KVM works: a second chunk in this GiB must not be placed before the slot is
+        // there.
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if !slots.contains(&index) {
             (self.add_slot)(index, gpa, host, UNIT_BYTES).map_err(|source| MemoryError::Slot {
@@ -240,7 +245,8 @@ impl Drop for Lease {
     fn drop(&mut self) {
         if self.mapped {
             if let Err(errno) = self.arena.reservation.restore(self.host(), self.len()) {
-                // The addresses stay out of use: what is mapped there must never become another VMO's.
+                // The addresses stay out of use: what is mapped there must never become another
+                // VMO's.
                 log::error!(
                     "cannot unmap {:#x} bytes of the arena at {:#x}: {errno}; the addresses are lost \
                      (is vm.max_map_count reached?)",

@@ -1,9 +1,10 @@
-//! The address allocator: a buddy system over the units of an arena. Plain arithmetic, no memory behind it.
+//! The address allocator: a buddy system over the units of an arena. Plain arithmetic, no memory
+//! behind it.
 //!
-//! The life of an address: the units of the arena are taken in ascending order, each one only when no
-//! free block is large enough; a unit is halved until a block fits; a freed block joins its free buddy, up to
-//! the whole unit, and is used again before a fresh unit is. So small chunks pack together, the memslots in use stay few, and a
-//! block is always aligned to its own size.
+//! The life of an address: the units of the arena are taken in ascending order, each one only when
+//! no free block is large enough; a unit is halved until a block fits; a freed block joins its free
+//! buddy, up to the whole unit, and is used again before a fresh unit is. So small chunks pack
+//! together, the memslots in use stay few, and a block is always aligned to its own size.
 
 use std::collections::BTreeSet;
 
@@ -30,7 +31,8 @@ impl Buddy {
         }
     }
 
-    /// Takes a block of `order` (at most [`UNIT_ORDER`]): the lowest of the smallest free blocks that hold it.
+    /// Takes a block of `order` (at most [`UNIT_ORDER`]): the lowest of the smallest free blocks
+    /// that hold it.
     pub(super) fn allocate(&mut self, order: u32) -> Option<u64> {
         let found = self.free.range((order, 0)..).next().copied();
         let (mut size, start) = match found {
@@ -94,10 +96,25 @@ mod tests {
         assert_eq!(buddy.fresh, UNIT_PAGES);
     }
 
+    /// What to do next: take a block of this order, or give back one that is held.
+    fn steps() -> impl Strategy<Value = Vec<(u32, prop::sample::Index, bool)>> {
+        prop::collection::vec(
+            (0..=UNIT_ORDER, any::<prop::sample::Index>(), any::<bool>()),
+            1..300,
+        )
+    }
+
+    /// Whether a block overlaps none of the others.
+    fn apart(start: u64, order: u32, held: &[(u64, u32)]) -> bool {
+        let end = start + (1 << order);
+        held.iter()
+            .all(|(other, size)| end <= *other || other + (1 << size) <= start)
+    }
+
     proptest! {
         /// Blocks are aligned, inside the arena and never overlap; what was freed can be had again.
         #[test]
-        fn blocks_never_overlap(steps in prop::collection::vec((0..=UNIT_ORDER, any::<prop::sample::Index>(), any::<bool>()), 1..300)) {
+        fn blocks_never_overlap(steps in steps()) {
             const UNITS: u64 = 3;
             let mut buddy = Buddy::new(UNITS);
             let mut held: Vec<(u64, u32)> = Vec::new();
@@ -105,17 +122,13 @@ mod tests {
                 if take || held.is_empty() {
                     let Some(start) = buddy.allocate(order) else {
                         // Refused only if the largest aligned hole is too small.
-                        let fits = (0..UNITS << (UNIT_ORDER - order)).map(|n| n << order).any(|start| {
-                            held.iter().all(|(other, size)| start + (1 << order) <= *other || other + (1 << size) <= start)
-                        });
-                        prop_assert!(!fits);
+                        let mut places = (0..UNITS << (UNIT_ORDER - order)).map(|n| n << order);
+                        prop_assert!(!places.any(|start| apart(start, order, &held)));
                         continue;
                     };
                     prop_assert_eq!(start % (1 << order), 0);
                     prop_assert!(start + (1 << order) <= UNITS * UNIT_PAGES);
-                    for (other, size) in &held {
-                        prop_assert!(start + (1 << order) <= *other || other + (1 << size) <= start);
-                    }
+                    prop_assert!(apart(start, order, &held));
                     held.push((start, order));
                 } else {
                     let (start, order) = held.swap_remove(pick.index(held.len()));

@@ -1,7 +1,7 @@
 //! Reading, writing and copying windows: process_vm_readv and process_vm_writev on this process.
 //!
-//! They go through the kernel's own page lookup, so an absent page ends the call with a short count, where a plain
-//! load or store would raise SIGBUS. See process_vm_readv(2).
+//! They go through the kernel's own page lookup, so an absent page ends the call with a short
+//! count, where a plain load or store would raise SIGBUS. See process_vm_readv(2).
 
 use rustix::io::Errno;
 
@@ -69,8 +69,8 @@ unsafe fn transfer(call: Call, local: u64, remote: u64, len: u64) -> Result<(), 
             iov_len: (len - done) as usize,
         };
         let (local, remote) = (vector(local), vector(remote));
-        // SAFETY: one vector on each side, both alive; the caller vouches for the side written, and the kernel checks
-        // the other.
+        // SAFETY: one vector on each side, both alive; the caller vouches for the side written, and
+        // the kernel checks the other.
         let moved = unsafe { call(this, &raw const local, 1, &raw const remote, 1, 0) };
         match u64::try_from(moved) {
             Ok(0) => {

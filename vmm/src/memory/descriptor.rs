@@ -1,8 +1,9 @@
 //! Opening userfaultfd descriptors and agreeing on features.
 //!
-//! A descriptor for windows must catch the faults that are taken inside the kernel, KVM's above all. That needs
-//! `/dev/userfaultfd`, or the system call with a privilege; descriptors for user-mode faults only are of no use. The handshake
-//! (UFFDIO_API) can be made once with each descriptor.
+//! A descriptor for windows must catch the faults that are taken inside the kernel, KVM's above
+//! all. That needs `/dev/userfaultfd`, or the system call with a privilege; descriptors for
+//! user-mode faults only are of no use. The handshake (UFFDIO_API) can be made once with each
+//! descriptor.
 
 use std::os::fd::{FromRawFd, OwnedFd};
 
@@ -82,8 +83,8 @@ fn open_device() -> Result<OwnedFd, Errno> {
 /// `USERFAULTFD_IOC_NEW`: takes open flags, answers with a new descriptor.
 struct NewDescriptor;
 
-// SAFETY: the opcode takes its argument by value (open flags) and writes no memory; a successful result is
-// a new descriptor that nobody else owns.
+// SAFETY: the opcode takes its argument by value (open flags) and writes no memory; a successful
+// result is a new descriptor that nobody else owns.
 unsafe impl Ioctl for NewDescriptor {
     type Output = OwnedFd;
 

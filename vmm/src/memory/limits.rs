@@ -7,14 +7,15 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 pub struct Limits {
     /// Open files. Each VMO that was touched needs one.
     pub open_files: Option<u64>,
-    /// Bytes in a file. A memfd that may not grow fails its VMO, and the kernel sends SIGXFSZ, which ends the process.
+    /// Bytes in a file. A memfd that may not grow fails its VMO, and the kernel sends SIGXFSZ,
+    /// which ends the process.
     pub file_size: Option<u64>,
     /// Bytes of address space. It bounds the arena.
     pub address_space: Option<u64>,
 }
 
-/// Raises the soft limits on open files, file size and address space to the hard ones. To be called once, before the first
-/// [`super::Memory`]; a limit that cannot be raised stays.
+/// Raises the soft limits on open files, file size and address space to the hard ones. To be called
+/// once, before the first [`super::Memory`]; a limit that cannot be raised stays.
 pub fn raise_limits() -> Limits {
     Limits {
         open_files: raise("open files", Resource::Nofile),

@@ -1,9 +1,11 @@
-//! The file behind a VMO: a memfd, made when the VMO is first touched and closed when the VMO is destroyed.
+//! The file behind a VMO: a memfd, made when the VMO is first touched and closed when the VMO is
+//! destroyed.
 //!
-//! It only grows: shrinking it would destroy forked pages of private mappings too, so cut ranges are hole-punched.
-//! Chunks take ranges of it one after the other, whatever their place in the VMO, so its length stays far below
-//! the 2^63 bytes that a file may have. Content is never read or written through the descriptor: a read
-//! of a hole gives zeros and a write fills it, both unseen by userfaultfd.
+//! It only grows: shrinking it would destroy forked pages of private mappings too, so cut ranges
+//! are hole-punched. Chunks take ranges of it one after the other, whatever their place in the VMO,
+//! so its length stays far below the 2^63 bytes that a file may have. Content is never read or
+//! written through the descriptor: a read of a hole gives zeros and a write fills it, both unseen
+//! by userfaultfd.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -40,7 +42,8 @@ impl Memfd {
         Ok(Memfd { fd, vmo })
     }
 
-    /// Makes the file at least `pages` long (never shorter than it was, given that callers only ever ask for more).
+    /// Makes the file at least `pages` long (never shorter than it was, given that callers only
+    /// ever ask for more).
     pub(super) fn grow(&self, pages: u64) -> Result<(), MemoryError> {
         retry_on_intr(|| ftruncate(&self.fd, bytes(pages))).map_err(|source| MemoryError::Chunk {
             vmo: self.vmo,
@@ -50,7 +53,8 @@ impl Memfd {
         })
     }
 
-    /// Drops pages, present or not, from the file and from every mapping of it, the guest's included.
+    /// Drops pages, present or not, from the file and from every mapping of it, the guest's
+    /// included.
     pub(super) fn punch(&self, first_page: u64, pages: u64) -> Result<(), Errno> {
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         retry_on_intr(|| fallocate(&self.fd, flags, bytes(first_page), bytes(pages)))

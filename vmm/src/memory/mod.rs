@@ -1,22 +1,28 @@
 //! The storage of VMOs: the guest-physical arena, windows, memfds and userfaultfd.
 //!
-//! This module owns every page of user memory and nothing else. Which page should be there, and what it may be used
-//! for, is the core's business (`zircon`); which guest-virtual address shows it, the machine's.
+//! This module owns every page of user memory and nothing else. Which page should be there, and
+//! what it may be used for, is the core's business (`zircon`); which guest-virtual address shows
+//! it, the machine's.
 //!
 //! ```text
-//! guest-physical      arena: GiB slots, each a memslot from its first use on          arena.rs, buddy.rs
+//! guest-physical      arena: slots of 1 GiB, memslots from their first use   arena.rs, buddy.rs
 //!                       |  same layout, shifted by a constant
-//! VMM address space   reservation (PROT_NONE)  +  chunks mapped over it               reservation.rs, window.rs
-//!                                                   |  shared mapping, registered     uffd.rs, descriptor.rs
-//! host memory                                     one memfd a VMO                     memfd.rs
+//! VMM address space   reservation (PROT_NONE), chunks mapped over it         reservation.rs, window.rs
+//!                       |  shared mappings, registered with userfaultfd      uffd.rs, descriptor.rs
+//! host memory         one memfd a VMO                                        memfd.rs
 //! ```
 //!
-//! The life of a page: **placed** (its chunk exists; the guest's tables may point at it, and touching it is an exit), **present**
-//! (installed by `Zero`, `Move` or [`Memory::supply`]: the guest reads and writes it without the VMM), absent again (`Decommit`,
-//! or moved away), and gone with its VMO ([`Memory::destroy`]). A VMO that was never touched has neither file nor window nor registration.
+//! `ops.rs` performs the core's operations on them, by way of `uffd.rs` and `copy.rs`.
 //!
-//! Threads: every method may be called at any time from any thread. Operations hold what they work on by reference count,
-//! no lock; the order among conflicting operations is the core's, which marks ranges busy.
+//! The life of a page: **placed** (its chunk exists; the guest's tables may point at it, and
+//! touching it is an exit), **present** (installed by `Zero`, `Move` or [`Memory::supply`]: the
+//! guest reads and writes it without the VMM), absent again (`Decommit`, or moved away), and gone
+//! with its VMO ([`Memory::destroy`]). A VMO that was never touched has neither file nor window nor
+//! registration.
+//!
+//! Threads: every method may be called at any time from any thread. Operations hold what they work
+//! on by reference count, no lock; the order among conflicting operations is the core's, which
+//! marks ranges busy.
 
 mod arena;
 mod buddy;
@@ -61,7 +67,8 @@ pub use self::{
 pub struct Memory {
     windows: RwLock<HashMap<VmoId, Arc<Window>>>,
     arena: Arc<Arena>,
-    /// A lack of host resources was reported; a guest can cause it, so later ones are only for debugging.
+    /// A lack of host resources was reported; a guest can cause it, so later ones are only for
+    /// debugging.
     warned: AtomicBool,
 }
 
@@ -79,8 +86,9 @@ pub struct Placement {
 impl Memory {
     /// Reserves the arena and opens userfaultfd.
     ///
-    /// If the process may not reserve that much address space, the arena becomes smaller: see [`Memory::geometry`]. `add_slot`
-    /// is called later, on the thread that places the first chunk in a GiB, at most once with success for each.
+    /// If the process may not reserve that much address space, the arena becomes smaller: see
+    /// [`Memory::geometry`]. `add_slot` is called later, on the thread that places the first chunk
+    /// in a GiB, at most once with success for each.
     pub fn new(geometry: ArenaGeometry, add_slot: AddSlot) -> Result<Memory, MemoryError> {
         Memory::with_uffd(geometry, Userfaultfd::open()?, add_slot)
     }
@@ -130,8 +138,8 @@ impl Memory {
 
     /// Forgets a VMO: its pages, its file and its addresses, which other VMOs will use.
     ///
-    /// No guest page table may point at them any more. An operation that still works on the VMO ends
-    /// first; the addresses are given back after it.
+    /// No guest page table may point at them any more. An operation that still works on the VMO
+    /// ends first; the addresses are given back after it.
     pub fn destroy(&self, vmo: VmoId) -> Result<(), MemoryError> {
         let removed = self
             .windows
@@ -142,8 +150,8 @@ impl Memory {
         removed.map(drop).ok_or(MemoryError::Unknown(vmo))
     }
 
-    /// The chunk that holds a page, made now if need be: what guest page tables point at. The page itself stays as it
-    /// is. The chunk stays where it is until the VMO is destroyed.
+    /// The chunk that holds a page, made now if need be: what guest page tables point at. The page
+    /// itself stays as it is. The chunk stays where it is until the VMO is destroyed.
     pub fn place(&self, vmo: VmoId, page: u64) -> Result<Placement, MemoryError> {
         let chunk = self.window(vmo)?.place(page)?;
         Ok(Placement {
@@ -163,7 +171,8 @@ impl Memory {
         Ok(resident(&*self.window(vmo)?))
     }
 
-    /// Bytes of host memory (or swap) that all VMOs take. One system call for each VMO that was touched.
+    /// Bytes of host memory (or swap) that all VMOs take. One system call for each VMO that was
+    /// touched.
     pub fn resident_total(&self) -> u64 {
         let windows = self.windows.read().unwrap_or_else(PoisonError::into_inner);
         windows.values().map(|window| resident(window)).sum()

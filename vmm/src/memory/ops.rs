@@ -1,8 +1,9 @@
 //! Performing the core's memory operations, and supplying pages.
 //!
-//! The life of an operation: its pages are found as runs, each inside one chunk (made now for pages that are to become
-//! present); then the kernel is asked run by run. What is installed before an installation fails is
-//! dropped again, so a failed installation leaves the pages absent, as the core believes them to be.
+//! The life of an operation: its pages are found as runs, each inside one chunk (made now for pages
+//! that are to become present); then the kernel is asked run by run. What is installed before an
+//! installation fails is dropped again, so a failed installation leaves the pages absent, as the
+//! core believes them to be.
 
 use std::sync::atomic::Ordering;
 
@@ -99,8 +100,8 @@ impl Memory {
         self.done(result)
     }
 
-    /// Makes absent pages present with this content (whole pages): how a host pager answers. Pages that are there already
-    /// keep what they have.
+    /// Makes absent pages present with this content (whole pages): how a host pager answers. Pages
+    /// that are there already keep what they have.
     pub fn supply(&self, vmo: VmoId, first_page: u64, bytes: &[u8]) -> MemoryResult {
         self.done(self.supply_pages(vmo, first_page, bytes))
     }

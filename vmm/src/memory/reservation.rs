@@ -1,7 +1,7 @@
 //! Address space without memory: a part of this process that is kept for windows.
 //!
-//! The life of a reservation: mapped PROT_NONE and cut to an alignment of 1 GiB; chunks are mapped over parts of it
-//! (`window.rs`) and those parts restored; unmapped as a whole.
+//! The life of a reservation: mapped PROT_NONE and cut to an alignment of 1 GiB; chunks are mapped
+//! over parts of it (`window.rs`) and those parts restored; unmapped as a whole.
 
 use rustix::{
     io::Errno,
@@ -41,7 +41,8 @@ impl Reservation {
     pub(super) fn restore(&self, host: u64, len: u64) -> Result<(), Errno> {
         debug_assert!(host >= self.base && host + len <= self.base + self.len);
         let at = std::ptr::with_exposed_provenance_mut(host as usize);
-        // SAFETY: the range lies in this reservation, and nothing in this process refers to what is mapped there.
+        // SAFETY: the range lies in this reservation, and nothing in this process refers to what is
+        // mapped there.
         unsafe {
             mmap_anonymous(
                 at,

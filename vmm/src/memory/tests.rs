@@ -1,5 +1,5 @@
-//! Every operation against real windows: memfds and userfaultfd, but no KVM. What KVM would see is read back through
-//! the same kernel path that KVM uses, which fails on an absent page.
+//! Every operation against real windows: memfds and userfaultfd, but no KVM. What KVM would see is
+//! read back through the same kernel path that KVM uses, which fails on an absent page.
 
 use protocol::Status;
 use zircon::{MemoryOp, MemoryResult, Pages, VmoId};

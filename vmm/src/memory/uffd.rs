@@ -1,13 +1,14 @@
 //! userfaultfd in its exit-delivered mode, and the one place where its errno values become meaning.
 //!
-//! With `UFFD_FEATURE_SIGBUS` nothing is queued and nobody waits: an access to an absent page fails at once. The
-//! guest's access makes KVM_RUN return EFAULT on the vCPU's own thread, a system call that is given such memory
-//! stops short. So the descriptor is never read, and every installation says DONTWAKE. It must stay
-//! open as long as a window can be reached: closing it would turn absent pages into silent zeros.
+//! With `UFFD_FEATURE_SIGBUS` nothing is queued and nobody waits: an access to an absent page fails
+//! at once. The guest's access makes KVM_RUN return EFAULT on the vCPU's own thread, a system call
+//! that is given such memory stops short. So the descriptor is never read, and every installation
+//! says DONTWAKE. It must stay open as long as a window can be reached: closing it would turn
+//! absent pages into silent zeros.
 //!
-//! The life of a descriptor: opened by way of `/dev/userfaultfd`, or of the system call if the device is absent
-//! or not permitted; told its features once (UFFDIO_API); then registrations and installations; closed
-//! after the arena is unmapped.
+//! The life of a descriptor: opened by way of `/dev/userfaultfd`, or of the system call if the
+//! device is absent or not permitted; told its features once (UFFDIO_API); then registrations and
+//! installations; closed after the arena is unmapped.
 //!
 //! See `Documentation/admin-guide/mm/userfaultfd.rst` and ioctl_userfaultfd(2).
 
@@ -51,7 +52,8 @@ pub(super) struct Installed {
 pub(super) enum Stop {
     /// It is there already, and was left alone (EEXIST).
     AlreadyPresent,
-    /// The kernel keeps asking to try again (EAGAIN): an event of this descriptor is unread, which never happens in this mode.
+    /// The kernel keeps asking to try again (EAGAIN): an event of this descriptor is unread, which
+    /// never happens in this mode.
     Deferred,
     /// No window there is registered any more (ENOENT), or the process ends (ESRCH).
     Gone,
@@ -111,8 +113,8 @@ impl Userfaultfd {
     ///
     /// # Safety
     ///
-    /// The range must be a mapping that nothing in this process refers to or reads by pointer: its absent pages
-    /// raise SIGBUS from here on.
+    /// The range must be a mapping that nothing in this process refers to or reads by pointer: its
+    /// absent pages raise SIGBUS from here on.
     pub(super) unsafe fn register(&self, host: u64, len: u64) -> Result<Registration, Errno> {
         let mut argument = raw::uffdio_register {
             range: raw::uffdio_range { start: host, len },
@@ -134,8 +136,9 @@ impl Userfaultfd {
     ///
     /// # Safety
     ///
-    /// `to` must lie in a window that was registered with this descriptor and is still mapped: the kernel writes there. `from` may be
-    /// any address: what cannot be read is reported as [`Stop::Unreadable`].
+    /// `to` must lie in a window that was registered with this descriptor and is still mapped: the
+    /// kernel writes there. `from` may be any address: what cannot be read is reported as
+    /// [`Stop::Unreadable`].
     pub(super) unsafe fn copy(&self, from: u64, to: u64, pages: u64) -> Installed {
         install(pages, |done, pages| {
             let mut argument = raw::uffdio_copy {
@@ -145,8 +148,8 @@ impl Userfaultfd {
                 mode: u64::from(raw::UFFDIO_COPY_MODE_DONTWAKE),
                 copy: 0,
             };
-            // SAFETY: opcode and type belong together; the caller vouches for the destination, and the kernel checks the
-            // source as it reads it.
+            // SAFETY: opcode and type belong together; the caller vouches for the destination, and
+            // the kernel checks the source as it reads it.
             let result = unsafe { ioctl(&self.fd, Updater::<COPY, _>::new(&mut argument)) };
             (result, argument.copy)
         })
@@ -200,9 +203,11 @@ impl Userfaultfd {
     }
 }
 
-/// Repeats `call` (pages done, pages left) -> (result, bytes done or -errno) until all is done or a page stops it.
+/// Repeats `call` (pages done, pages left) -> (result, bytes done or -errno) until all is done or a
+/// page stops it.
 ///
-/// A partial result comes as EAGAIN with the bytes done; the reason only shows when the rest is asked for again.
+/// A partial result comes as EAGAIN with the bytes done; the reason only shows when the rest is
+/// asked for again.
 fn install(pages: u64, mut call: impl FnMut(u64, u64) -> (Result<(), Errno>, i64)) -> Installed {
     let mut done = 0;
     let mut patience = PATIENCE;

@@ -1,7 +1,8 @@
 //! Sizes and conversions of this module: pages, blocks and units.
 //!
-//! Page numbers and counts are in pages of 4 KiB. A *block* is a power of two of pages, named by its *order*. A
-//! *unit* is the largest block, 1 GiB: the size of a memslot and the most that one chunk holds.
+//! Page numbers and counts are in pages of 4 KiB. A *block* is a power of two of pages, named by
+//! its *order*. A *unit* is the largest block, 1 GiB: the size of a memslot and the most that one
+//! chunk holds.
 
 pub(super) use protocol::{PAGE_SHIFT, PAGE_SIZE};
 

@@ -1,14 +1,16 @@
 //! A window: the storage of one VMO, a sparse table of chunks.
 //!
-//! A **chunk** is a power of two of pages, at most a unit, at a place of the arena aligned to its size. It maps its own
-//! range of the VMO's memfd. Within each unit of a VMO the first chunk covers what the VMO's size needs then, from the
-//! start of the unit; pages past it, when the VMO has grown, are covered by chunks that each double what is covered.
-//! So chunk borders are aligned like the addresses: a chunk of 2 MiB or more is congruent to its VMO offset modulo 2 MiB.
+//! A **chunk** is a power of two of pages, at most a unit, at a place of the arena aligned to its
+//! size. It maps its own range of the VMO's memfd. Within each unit of a VMO the first chunk covers
+//! what the VMO's size needs then, from the start of the unit; pages past it, when the VMO has
+//! grown, are covered by chunks that each double what is covered. So chunk borders are aligned like
+//! the addresses: a chunk of 2 MiB or more is congruent to its VMO offset modulo 2 MiB.
 //!
-//! The life of a chunk: leased addresses -> a range at the end of the file -> mapped PROT_NONE over the reservation ->
-//! registered with userfaultfd -> made accessible -> entered in the table. In this order no access can ever find it
-//! unregistered; mapping over a registered range would silently drop the registration. It is shared by the
-//! operations that work on it, and unmapped when the window and the last of them let go of it.
+//! The life of a chunk: leased addresses -> a range at the end of the file -> mapped PROT_NONE over
+//! the reservation -> registered with userfaultfd -> made accessible -> entered in the table. In
+//! this order no access can ever find it unregistered; mapping over a registered range would
+//! silently drop the registration. It is shared by the operations that work on it, and unmapped
+//! when the window and the last of them let go of it.
 
 use std::{
     collections::BTreeMap,
@@ -56,8 +58,8 @@ impl Chunk {
         let at = std::ptr::with_exposed_provenance_mut(host as usize);
         let flags = MapFlags::SHARED | MapFlags::NORESERVE | MapFlags::FIXED;
         lease.set_mapped();
-        // SAFETY: the addresses are leased, hence part of the reservation and free of other mappings, and nothing
-        // in this process ever refers to them.
+        // SAFETY: the addresses are leased, hence part of the reservation and free of other
+        // mappings, and nothing in this process ever refers to them.
         unsafe {
             mmap(
                 at,
@@ -153,7 +155,8 @@ impl Run {
     /// Installs zeros.
     pub(super) fn install_zeros(&self) -> Installed {
         let chunk = &self.chunk;
-        // SAFETY: the run lies in its chunk, which is registered, and mapped while this run holds it.
+        // SAFETY: the run lies in its chunk, which is registered, and mapped while this run holds
+        // it.
         unsafe {
             chunk
                 .lease
