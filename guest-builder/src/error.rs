@@ -74,7 +74,7 @@ impl fmt::Display for Error {
             Self::Failed { command, status } => {
                 write!(
                     f,
-                    "the guests were not built: `{command}` ended with {status}"
+                    "the guests do not build: `{command}` ended with {status}"
                 )
             }
             Self::NoImage { path } => write!(

@@ -22,12 +22,12 @@ pub fn advice() -> String {
         "`cargo xtask guests` does what can be done without asking; or type one of these:
   rustup target add {TARGET}
   rustup component add rust-src
-  apt-get update && apt-get install -y --no-install-recommends {packages}   (Debian, as root)"
+  apt-get update && apt-get install -y --no-install-recommends {packages}  # Debian, as root"
     )
 }
 
 /// Finds a toolchain, installing one if there is none: by rustup, else by apt if this is root or sudo asks nothing.
-/// Prints each command before it runs it.
+/// Prints each command before it runs it. A command that fails is no error; the next one may do.
 ///
 /// # Errors
 ///
@@ -37,25 +37,25 @@ pub fn install() -> Result<Toolchain> {
         Err(missing @ Error::NoToolchain { .. }) => missing,
         found => return found,
     };
-    eprintln!("{missing}\n");
-    for mut step in steps() {
-        if run_all(&mut step) {
-            if let Ok(toolchain) = Toolchain::find() {
-                return Ok(toolchain);
-            }
+    eprintln!("    none is here; installing one");
+    for mut attempt in attempts() {
+        run(&mut attempt);
+        if let Ok(toolchain) = Toolchain::find() {
+            return Ok(toolchain);
         }
     }
     Err(missing)
 }
 
-/// The attempts in order; each is a sequence of commands.
-fn steps() -> Vec<Vec<Command>> {
-    let mut steps = Vec::new();
+/// The commands to try, in order.
+fn attempts() -> Vec<Command> {
+    let mut attempts = Vec::new();
     if answers(command("rustup", &["--version"])) {
-        steps.push(vec![command("rustup", &["target", "add", TARGET])]);
-        steps.push(vec![command("rustup", &["component", "add", "rust-src"])]);
+        attempts.push(command("rustup", &["target", "add", TARGET]));
+        attempts.push(command("rustup", &["component", "add", "rust-src"]));
     }
     if let Some(privilege) = privilege().filter(|_| answers(command("apt-get", &["--version"]))) {
+        attempts.push(as_root(privilege, &["apt-get", "update"]));
         for packages in APT_PACKAGES {
             let mut install = as_root(
                 privilege,
@@ -63,10 +63,10 @@ fn steps() -> Vec<Vec<Command>> {
             );
             install.args(packages);
             install.env("DEBIAN_FRONTEND", "noninteractive");
-            steps.push(vec![as_root(privilege, &["apt-get", "update"]), install]);
+            attempts.push(install);
         }
     }
-    steps
+    attempts
 }
 
 /// How to become root: what to write before a command.
@@ -101,25 +101,17 @@ fn answers(mut command: Command) -> bool {
     quiet.status().is_ok_and(|status| status.success())
 }
 
-/// Runs commands until one fails.
-fn run_all(commands: &mut [Command]) -> bool {
-    commands.iter_mut().all(|command| {
-        let line = command_line(command);
-        eprintln!("+ {line}");
-        match command
-            .stdin(Stdio::null())
-            .stdout(std::io::stderr())
-            .status()
-        {
-            Ok(status) if status.success() => true,
-            Ok(status) => {
-                eprintln!("`{line}` ended with {status}");
-                false
-            }
-            Err(error) => {
-                eprintln!("could not start `{line}`: {error}");
-                false
-            }
-        }
-    })
+/// Announces and runs a command, and says when it fails.
+fn run(command: &mut Command) {
+    let line = command_line(command);
+    eprintln!("+ {line}");
+    match command
+        .stdin(Stdio::null())
+        .stdout(std::io::stderr())
+        .status()
+    {
+        Ok(status) if status.success() => {}
+        Ok(status) => eprintln!("`{line}` ended with {status}"),
+        Err(error) => eprintln!("could not start `{line}`: {error}"),
+    }
 }
