@@ -53,5 +53,5 @@ pub const PROGRAMS: Guest = Guest {
 pub const TEST_GUESTS: Guest = Guest {
     package: "test-guests",
     dir: "tests/guests",
-    sources: &["tests/guests", "programs/zx", "protocol"],
+    sources: &["tests/guests", "programs", "protocol"],
 };
