@@ -10,5 +10,6 @@ pub mod machine;
 #[allow(unsafe_code)]
 pub mod memory;
 pub mod observe;
+pub mod outcome;
 pub mod pager;
 pub mod program;
