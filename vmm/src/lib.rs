@@ -3,6 +3,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod guest_image;
 pub mod hypercall;
 #[allow(unsafe_code)]
 pub mod machine;

@@ -1,0 +1,7 @@
+//! Says hello.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+use zx as _;
+
+#[cfg(not(target_os = "none"))]
+fn main() {}

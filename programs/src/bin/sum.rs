@@ -1,0 +1,7 @@
+//! Prints the SHA-256 of a named VMO.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+use zx as _;
+
+#[cfg(not(target_os = "none"))]
+fn main() {}
