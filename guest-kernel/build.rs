@@ -1,12 +1,3 @@
-<<<<<<< HEAD
-//! Hands the linker script to the guest target's link.
-fn main() {
-    let target_os = std::env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
-    let root = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
-    println!("cargo::rerun-if-changed=link.ld");
-    if target_os == "none" {
-        println!("cargo::rustc-link-arg-bins=-T{root}/link.ld");
-=======
 //! Links the kernel by its script, when it is compiled for the guest.
 
 use std::env;
@@ -22,6 +13,5 @@ fn main() {
         println!("cargo::rustc-link-arg-bins=-zmax-page-size=4096");
         println!("cargo::rustc-link-arg-bins=-znorelro");
         println!("cargo::rustc-link-arg-bins=--build-id=none");
->>>>>>> build
     }
 }
