@@ -1,16 +1,18 @@
-//! The ring-0 kernel of zvmm's guests.
+//! The guest kernel's image: entry stubs, the instructions behind [`guest_kernel::Cpu`], and the panic report.
+//!
+//! On the host the binary is empty; see the library for the logic and its tests.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]
-#[used]
-#[unsafe(link_section = ".zvmm.header")]
-static MAGIC: u64 = protocol::boot::IMAGE_MAGIC;
-
+mod entry;
 #[cfg(target_os = "none")]
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
-}
+mod hardware;
+#[cfg(target_os = "none")]
+mod panic;
+#[cfg(target_os = "none")]
+mod port;
 
 #[cfg(not(target_os = "none"))]
-fn main() {}
+fn main() {
+    eprintln!("the guest kernel runs inside a zvmm virtual machine only");
+}

@@ -91,25 +91,17 @@ pub struct ImageHeader {
     pub syscall_out_end: u64,
     /// Entry stubs of the exceptions and of the mailbox interrupt.
     pub vectors: [u64; VECTORS],
-    /// Written by the VMM into the loaded image: on software KVM the value of LSTAR, else 0. A page fault of
-    /// ring 3 at this very address is `syscall` having landed in ring 3.
+    /// Entry stub for vector 14 on software KVM, where `syscall` arrives at `syscall_entry` still in ring 3 and so
+    /// raises a page fault: the stub recognises this and goes on as a system call. On hardware KVM the VMM installs
+    /// the one in `vectors`.
     pub landing: u64,
 }
 
 const _: () = {
     use core::mem::offset_of;
-    assert!(
-        offset_of!(ImageHeader, entry) == 16,
-        "the kernel's assembly fills the header by offset"
-    );
-    assert!(
-        offset_of!(ImageHeader, vectors) == 48,
-        "the kernel's assembly fills the header by offset"
-    );
-    assert!(
-        offset_of!(ImageHeader, landing) == 48 + 8 * VECTORS,
-        "and reads this word"
-    );
+    assert!(offset_of!(ImageHeader, entry) == 16, "the kernel's assembly fills the header by offset");
+    assert!(offset_of!(ImageHeader, vectors) == 48, "the kernel's assembly fills the header by offset");
+    assert!(offset_of!(ImageHeader, landing) == 48 + 8 * VECTORS, "the kernel's assembly fills the header by offset");
 };
 
 /// What the guest may know of its host.

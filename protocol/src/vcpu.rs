@@ -82,7 +82,8 @@ pub enum EntryKind {
     Kill = 4,
     /// Write `b` into the page-table entry at guest-physical address `a`.
     Link = 5,
-    /// Reload CR3, then tell with [`crate::boot::KernelCall::Flushed`] (rdi = `a`).
+    /// Reload CR3, then tell with [`crate::boot::KernelCall::Flushed`] (rdi = `a`). Without a current thread the
+    /// boot page tables are loaded, so that the tables of a process that is gone can be used again.
     Flush = 6,
     /// Let the next thread run.
     Preempt = 7,

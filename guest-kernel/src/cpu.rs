@@ -1,0 +1,95 @@
+//! What the logic sees of a vCPU: its page, its thread contexts, and the few things only hardware can do.
+
+use protocol::{
+    boot::KernelCall,
+    vcpu::{NO_THREAD, ThreadContext, VcpuArea},
+};
+
+use crate::queue::RunQueue;
+
+/// Values of [`ThreadContext::state`].
+pub mod state {
+    /// No thread in this slot.
+    pub const FREE: u32 = 0;
+    /// In the run queue.
+    pub const READY: u32 = 1;
+    /// The current thread.
+    pub const RUNNING: u32 = 2;
+    /// Waiting for `Complete` or `Resume`.
+    pub const PARKED: u32 = 3;
+}
+
+/// The first page of a vCPU's area: what is shared with the VMM, then what is the kernel's own.
+#[derive(Debug)]
+#[repr(C)]
+pub struct CpuPage {
+    /// Shared with the VMM.
+    pub area: VcpuArea,
+    /// The kernel's own.
+    pub local: Local,
+}
+
+const _: () = assert!(
+    size_of::<CpuPage>() <= 0x1000,
+    "the kernel stack begins after this page"
+);
+
+/// The kernel's own state of a vCPU.
+#[derive(Debug)]
+pub struct Local {
+    /// Threads that are ready.
+    pub queue: RunQueue,
+    /// Slot whose x87/SSE state is in the registers, or [`NO_THREAD`].
+    pub fx_owner: u32,
+    /// Root of the boot page tables, which belong to no process.
+    pub boot_cr3: u64,
+    /// The fs base that was loaded last.
+    pub fs_base: u64,
+    /// The program's gs base that was loaded last.
+    pub gs_base: u64,
+}
+
+impl Local {
+    /// State of a vCPU that has just started on the page tables `boot_cr3`.
+    pub const fn new(boot_cr3: u64) -> Self {
+        Self {
+            queue: RunQueue::new(),
+            fx_owner: NO_THREAD,
+            boot_cr3,
+            fs_base: 0,
+            gs_base: 0,
+        }
+    }
+}
+
+/// A vCPU as the scheduling logic needs it.
+///
+/// The VMM may change the area and the contexts during any of the calls below that leave the guest
+/// ([`Cpu::call`], [`Cpu::halt`]); nothing borrowed from here lives across them.
+pub trait Cpu {
+    /// The page of this vCPU.
+    fn page(&mut self) -> &mut CpuPage;
+    /// The thread contexts of this vCPU, indexed by slot.
+    fn contexts(&mut self) -> &mut [ThreadContext];
+    /// Writes `value` into the page-table entry at guest-physical `address`.
+    fn write_link(&mut self, address: u64, value: u64);
+    /// Loads the page-table root, which also drops all cached translations.
+    fn load_cr3(&mut self, root: u64);
+    /// Loads the fs base.
+    fn load_fs_base(&mut self, base: u64);
+    /// Loads the gs base that the program will see.
+    fn load_gs_base(&mut self, base: u64);
+    /// Stores the x87/SSE registers into the context of `slot`.
+    fn save_fx(&mut self, slot: u32);
+    /// Loads the x87/SSE registers from the context of `slot`.
+    fn load_fx(&mut self, slot: u32);
+    /// Calls the VMM with one argument.
+    fn call(&mut self, call: KernelCall, argument: u64);
+    /// Stops until the VMM has filled the mailbox.
+    fn halt(&mut self);
+
+    /// The context in `slot`, if there is such a slot.
+    fn context(&mut self, slot: u32) -> Option<&mut ThreadContext> {
+        self.contexts().get_mut(slot as usize)
+    }
+}

@@ -1,0 +1,127 @@
+//! One vCPU's mailbox as the VMM sees it: what other threads post for its guest threads, and where each call stands.
+//!
+//! Any thread posts [`Item`]s; the vCPU's own thread turns them into mailbox entries ([`super::slots`]) before it enters the
+//! guest. A call that did not end at once is *open* until the vCPU's thread parks its guest thread; whoever brings its
+//! end in between leaves the answer here, so that no completion overtakes the order to park.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use protocol::vcpu::ThreadContext;
+use zircon::{OpResult, ThreadId, Token, VmoId};
+
+use crate::machine::{KickHandle, Registers, tables::Link};
+
+/// Something for a vCPU's guest kernel to do.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// The thread waits.
+    Park(ThreadId),
+    /// The thread's system call returns this.
+    Complete(ThreadId, u64),
+    /// The thread goes on as it was.
+    Resume(ThreadId),
+    /// The thread is no more.
+    Kill(ThreadId),
+    /// A new thread.
+    Start(ThreadId, Box<ThreadContext>),
+    /// A segment base of the thread.
+    SetBase { thread: ThreadId, gs: bool, value: u64 },
+    /// A page-table entry.
+    Link(Link),
+    /// Reload CR3 and acknowledge with this id.
+    Flush(u64),
+}
+
+/// A write that KVM's emulator left to the VMM: carried out when the page is there.
+#[derive(Debug)]
+pub(super) struct LateWrite {
+    pub vmo: VmoId,
+    pub offset: u64,
+    pub bytes: Vec<u8>,
+}
+
+/// Where a call of a guest thread stands.
+#[derive(Debug)]
+pub(super) enum Call {
+    /// The vCPU's thread still works on it.
+    Open(Token),
+    /// Its end came before the guest thread was parked.
+    Answered(OpResult),
+    /// The guest thread is parked.
+    Parked { token: Token, fault: Option<Instant>, registers: Box<Registers>, write: Option<LateWrite> },
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub items: VecDeque<Item>,
+    pub calls: BTreeMap<ThreadId, Call>,
+    /// The vCPU's thread waits for items.
+    halted: bool,
+}
+
+/// The mailbox of one vCPU.
+#[derive(Debug)]
+pub(super) struct Mailbox {
+    state: Mutex<State>,
+    filled: Condvar,
+    kick: KickHandle,
+    /// Another guest thread may be runnable: the tick is to look.
+    pub contended: AtomicBool,
+    /// The tick wants the next guest thread to run.
+    pub preempt: AtomicBool,
+}
+
+impl Mailbox {
+    pub fn new(kick: KickHandle) -> Self {
+        Mailbox {
+            state: Mutex::default(),
+            filled: Condvar::new(),
+            kick,
+            contended: AtomicBool::new(false),
+            preempt: AtomicBool::new(false),
+        }
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Posts items; `own`: by the vCPU's own thread, which looks before it enters the guest.
+    pub fn post(&self, items: impl IntoIterator<Item = Item>, own: bool) {
+        let mut state = self.lock();
+        state.items.extend(items);
+        self.contended.store(true, Ordering::Relaxed);
+        if !own {
+            self.stir(&state);
+        }
+    }
+
+    /// Makes the vCPU's thread look around.
+    pub fn wake(&self) {
+        let state = self.lock();
+        self.stir(&state);
+    }
+
+    fn stir(&self, state: &State) {
+        if state.halted {
+            self.filled.notify_one();
+        } else {
+            self.kick.kick();
+        }
+    }
+
+    /// Waits until there is an item or `stop` says so. The time limit only bounds how long a stop can go unseen.
+    pub fn wait(&self, stop: impl Fn() -> bool) {
+        let mut state = self.lock();
+        state.halted = true;
+        while state.items.is_empty() && !stop() {
+            let limit = Duration::from_secs(1);
+            let waited = self.filled.wait_timeout(state, limit);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.halted = false;
+    }
+}

@@ -1,0 +1,148 @@
+//! The guest threads that live on one vCPU: their slots, and the translation of items into mailbox entries.
+//!
+//! Only the vCPU's own thread uses this. A slot whose thread was killed serves again when the guest kernel has drained the
+//! batch that said so; a new thread that finds no slot waits for one.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use protocol::vcpu::{Entry, EntryKind, MAX_THREADS, ThreadContext};
+use zircon::ThreadId;
+
+use super::mailbox::Item;
+use crate::machine::{Area, MachineError};
+
+/// The slots of one vCPU.
+#[derive(Debug)]
+pub(super) struct Slots {
+    of: BTreeMap<ThreadId, u32>,
+    threads: Vec<Option<ThreadId>>,
+    free: Vec<u32>,
+    /// Killed in the batch that the guest has not drained yet, or in one to come.
+    dying: Vec<u32>,
+    /// New threads without a slot.
+    waiting: VecDeque<(ThreadId, Box<ThreadContext>)>,
+    /// Entries on their way.
+    outbox: VecDeque<Entry>,
+}
+
+impl Slots {
+    pub fn new() -> Self {
+        Slots {
+            of: BTreeMap::new(),
+            threads: vec![None; MAX_THREADS],
+            free: (0..MAX_THREADS as u32).rev().collect(),
+            dying: Vec::new(),
+            waiting: VecDeque::new(),
+            outbox: VecDeque::new(),
+        }
+    }
+
+    /// The thread in `slot`.
+    pub fn thread(&self, slot: u32) -> Option<ThreadId> {
+        self.threads.get(slot as usize).copied().flatten()
+    }
+
+    /// The slot of a thread.
+    pub fn slot(&self, thread: ThreadId) -> Option<u32> {
+        self.of.get(&thread).copied()
+    }
+
+    /// Whether every entry handed over so far has been carried out by the guest.
+    pub fn is_settled(&self, area: &Area) -> Result<bool, MachineError> {
+        Ok(self.outbox.is_empty() && area.is_drained()?)
+    }
+
+    /// Puts items into the mailbox, as many as fit; says whether the guest has something to drain.
+    pub fn deliver(
+        &mut self,
+        area: &Area,
+        items: impl IntoIterator<Item = Item>,
+    ) -> Result<bool, MachineError> {
+        if self.is_settled(area)? {
+            self.free.append(&mut self.dying);
+        }
+        for item in items {
+            self.translate(area, item)?;
+        }
+        while let Some((thread, context)) = self.waiting.pop_front() {
+            let Some(slot) = self.free.pop() else {
+                self.waiting.push_front((thread, context));
+                break;
+            };
+            self.start(area, thread, slot, *context)?;
+        }
+        area.post(&mut self.outbox)?;
+        Ok(!area.is_drained()?)
+    }
+
+    fn start(
+        &mut self,
+        area: &Area,
+        thread: ThreadId,
+        slot: u32,
+        context: ThreadContext,
+    ) -> Result<(), MachineError> {
+        area.set_context(slot, &ThreadContext { slot, ..context })?;
+        self.of.insert(thread, slot);
+        if let Some(place) = self.threads.get_mut(slot as usize) {
+            *place = Some(thread);
+        }
+        self.push(EntryKind::Resume, slot, 0, 0);
+        Ok(())
+    }
+
+    fn push(&mut self, kind: EntryKind, slot: u32, a: u64, b: u64) {
+        self.outbox.push_back(Entry { kind: kind as u32, slot, a, b });
+    }
+
+    fn translate(&mut self, area: &Area, item: Item) -> Result<(), MachineError> {
+        let on_thread = match item {
+            Item::Start(thread, context) => {
+                self.waiting.push_back((thread, context));
+                return Ok(());
+            }
+            Item::Link(link) => {
+                self.push(EntryKind::Link, 0, link.entry, link.value);
+                return Ok(());
+            }
+            Item::Flush(id) => {
+                self.push(EntryKind::Flush, 0, id, 0);
+                return Ok(());
+            }
+            Item::SetBase { thread, gs, value } => {
+                if let Some(slot) = self.slot(thread) {
+                    let mut context = area.context(slot)?;
+                    let base = if gs { &mut context.gs_base } else { &mut context.fs_base };
+                    *base = value;
+                    area.set_context(slot, &context)?;
+                }
+                return Ok(());
+            }
+            Item::Kill(thread) => {
+                self.waiting.retain(|(waiting, _)| *waiting != thread);
+                if let Some(slot) = self.of.remove(&thread) {
+                    if let Some(place) = self.threads.get_mut(slot as usize) {
+                        *place = None;
+                    }
+                    self.dying.push(slot);
+                    self.push(EntryKind::Kill, slot, 0, 0);
+                }
+                return Ok(());
+            }
+            Item::Park(thread) => (thread, EntryKind::Park, 0),
+            Item::Complete(thread, value) => (thread, EntryKind::Complete, value),
+            Item::Resume(thread) => (thread, EntryKind::Resume, 0),
+        };
+        // A thread that was killed meanwhile has no slot any more.
+        let (thread, kind, value) = on_thread;
+        if let Some(slot) = self.slot(thread) {
+            self.push(kind, slot, value, 0);
+        }
+        Ok(())
+    }
+
+    /// Lets the next thread run.
+    pub fn preempt(&mut self) {
+        self.push(EntryKind::Preempt, 0, 0, 0);
+    }
+}
