@@ -1,17 +1,20 @@
 //! Which memory an instruction touches: the way from an exit without an address to a page.
 //!
-//! When a page behind a guest access may not be touched yet, KVM_RUN returns EFAULT and says neither address nor
-//! access. The registers still describe the instruction about to run, so the address is among its operands:
+//! When a page behind a guest access may not be touched yet, KVM_RUN returns EFAULT and says
+//! neither address nor access. The registers still describe the instruction about to run, so the
+//! address is among its operands:
 //!
 //! 1. the caller reads the bytes at RIP (as many of the 15 as are present) and the registers;
-//! 2. [`OperandDecoder::decode`] lists every access that the instruction makes, in the order in which it makes them:
-//!    its own bytes, then what it reads, then what it writes;
-//! 3. the caller takes the first page ([`Access::pages`]) whose state does not permit the access, and resolves it.
+//! 2. [`OperandDecoder::decode`] lists every access that the instruction makes, in the order in
+//!    which it makes them: its own bytes, then what it reads, then what it writes;
+//! 3. the caller takes the first page ([`Access::pages`]) whose state does not permit the access,
+//!    and resolves it.
 //!
-//! The list holds for 64-bit code in ring 3. A read-modify-write is one [`AccessKind::Write`], since the processor
-//! itself demands write permission before it reads. Accesses of the processor to its own tables (descriptors,
-//! page tables) are not listed: they lie in guest RAM. Targets of jumps are not listed either: their fetch faults with the new
-//! RIP. An address that is not canonical is listed as computed; the processor raises #GP for it and never asks for a page.
+//! The list holds for 64-bit code in ring 3. A read-modify-write is one [`AccessKind::Write`],
+//! since the processor itself demands write permission before it reads. Accesses of the processor
+//! to its own tables (descriptors, page tables) are not listed: they lie in guest RAM. Targets of
+//! jumps are not listed either: their fetch faults with the new RIP. An address that is not
+//! canonical is listed as computed; the processor raises #GP for it and never asks for a page.
 //!
 //! This module only computes; it reads no memory.
 
@@ -53,8 +56,9 @@ pub struct Access {
     pub length: u64,
     /// What is done there.
     pub kind: AccessKind,
-    /// The instruction may leave the access out: a masked lane, a later element of a repeated instruction, the part of a
-    /// save area that depends on enabled features. That such a page cannot be had explains a fault only if no other access does.
+    /// The instruction may leave the access out: a masked lane, a later element of a repeated
+    /// instruction, the part of a save area that depends on enabled features. That such a page
+    /// cannot be had explains a fault only if no other access does.
     pub conditional: bool,
 }
 
@@ -72,8 +76,9 @@ pub enum AccessKind {
 /// What the bytes at RIP turned out to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Decoded<'a> {
-    /// An instruction, or the first part of one: its accesses in the order in which they are made. Of an instruction whose bytes
-    /// end too early only the fetches are known; the last one is of the first byte that is missing.
+    /// An instruction, or the first part of one: its accesses in the order in which they are made.
+    /// Of an instruction whose bytes end too early only the fetches are known; the last one is of
+    /// the first byte that is missing.
     Accesses(&'a [Access]),
     /// An instruction whose accesses these registers do not tell.
     Unexplained(Unexplained),
@@ -130,8 +135,8 @@ impl OperandDecoder {
         }
     }
 
-    /// The accesses of the instruction whose bytes, as far as they are present, are `bytes` (more than
-    /// [`MAX_INSTRUCTION`] are not looked at).
+    /// The accesses of the instruction whose bytes, as far as they are present, are `bytes` (more
+    /// than [`MAX_INSTRUCTION`] are not looked at).
     pub fn decode(&mut self, bytes: &[u8], registers: &Registers) -> Decoded<'_> {
         let bytes = bytes.get(..MAX_INSTRUCTION).unwrap_or(bytes);
         self.accesses.clear();

@@ -1,21 +1,23 @@
 //! Guest page tables: what the VMM builds so that a process can reach its mappings.
 //!
-//! A KVM that shadows guest page tables sees only the writes that the *guest* makes to tables that are linked. So a table
-//! page lives like this:
+//! A KVM that shadows guest page tables sees only the writes that the *guest* makes to tables that
+//! are linked. So a table page lives like this:
 //!
 //! 1. **built**: taken from the [`TablePool`], filled by the host, reachable from nowhere;
-//! 2. **linked**: the guest kernel writes the [`Link`] that names it; from now on nobody changes the page, except that the guest
-//!    writes and clears links in it;
-//! 3. **retired**: the guest has cleared or replaced the link; a vCPU may still have what it held in its TLB;
+//! 2. **linked**: the guest kernel writes the [`Link`] that names it; from now on nobody changes
+//!    the page, except that the guest writes and clears links in it;
+//! 3. **retired**: the guest has cleared or replaced the link; a vCPU may still have what it held
+//!    in its TLB;
 //! 4. **free**: every vCPU has reloaded CR3 since; the page is back in the pool.
 //!
-//! Tables come into being region by region (2 MiB, one entry of a page directory) at the first page fault there, and hold the region's
-//! mappings in full. They say what may be accessed, not what is resident: residency is the second stage's business. Changing a
-//! mapping means [`AddressSpace::unlink`] for its range, a flush, and new faults.
+//! Tables come into being region by region (2 MiB, one entry of a page directory) at the first page
+//! fault there, and hold the region's mappings in full. They say what may be accessed, not what is
+//! resident: residency is the second stage's business. Changing a mapping means
+//! [`AddressSpace::unlink`] for its range, a flush, and new faults.
 //!
-//! **What the caller owes.** Links of one address space take effect in the order in which they were returned, and those of an
-//! `unlink` before any vCPU reloads CR3 for the flush that follows. What an address space has handed out it holds for linked: it
-//! never reads tables back.
+//! **What the caller owes.** Links of one address space take effect in the order in which they were
+//! returned, and those of an `unlink` before any vCPU reloads CR3 for the flush that follows. What
+//! an address space has handed out it holds for linked: it never reads tables back.
 
 mod build;
 mod pool;
@@ -93,7 +95,8 @@ struct Retired {
 const AHEAD: u64 = 16;
 
 impl AddressSpace {
-    /// An address space in which only the kernel's half is mapped: entry 511 of the root is `kernel_entry`.
+    /// An address space in which only the kernel's half is mapped: entry 511 of the root is
+    /// `kernel_entry`.
     pub fn new(
         pool: &mut TablePool,
         memory: &impl TableMemory,
@@ -118,12 +121,13 @@ impl AddressSpace {
         self.root
     }
 
-    /// Makes the region of `va` reachable with the mappings that `leaf_at` describes now, and returns the links to write (one,
-    /// unless neighbouring regions of the same leaf can be linked for nothing). Empty: the region is linked with these very mappings
-    /// already, or nothing is mapped at `va`.
+    /// Makes the region of `va` reachable with the mappings that `leaf_at` describes now, and
+    /// returns the links to write (one, unless neighbouring regions of the same leaf can be linked
+    /// for nothing). Empty: the region is linked with these very mappings already, or nothing is
+    /// mapped at `va`.
     ///
-    /// `leaf_at(address)` is the largest run of user mapping around `address` that is contiguous in guest-physical memory and
-    /// uniform in permissions.
+    /// `leaf_at(address)` is the largest run of user mapping around `address` that is contiguous in
+    /// guest-physical memory and uniform in permissions.
     ///
     /// # Errors
     /// [`OutOfTables`]: nothing has changed. A flush may return retired pages to the pool.
@@ -180,8 +184,8 @@ impl AddressSpace {
         Ok(links)
     }
 
-    /// Clears everything that is linked in the regions that `start..end` touches, and returns the links that do it. Their other mappings
-    /// come back at the next faults.
+    /// Clears everything that is linked in the regions that `start..end` touches, and returns the
+    /// links that do it. Their other mappings come back at the next faults.
     ///
     /// A table that loses its last entry is unlinked itself, so that the links stay few.
     pub fn unlink(&mut self, start: u64, end: u64) -> Vec<Link> {
@@ -217,16 +221,16 @@ impl AddressSpace {
         self.retired.len()
     }
 
-    /// Begins a flush, which covers everything retired so far. To be called when all links returned so far are on their way to the
-    /// vCPUs, ahead of the order to reload CR3.
+    /// Begins a flush, which covers everything retired so far. To be called when all links returned
+    /// so far are on their way to the vCPUs, ahead of the order to reload CR3.
     pub fn begin_flush(&mut self) -> FlushId {
         let flush = FlushId(self.generation);
         self.generation += 1;
         flush
     }
 
-    /// Every vCPU that may run this process has reloaded CR3 since `flush` began: what it covers returns to the pool. Flushes may
-    /// complete in any order.
+    /// Every vCPU that may run this process has reloaded CR3 since `flush` began: what it covers
+    /// returns to the pool. Flushes may complete in any order.
     pub fn flushed(&mut self, pool: &mut TablePool, flush: FlushId) {
         while let Some(retired) = self.retired.front() {
             if retired.generation > flush.0 {
@@ -282,7 +286,8 @@ impl Directory {
         }
     }
 
-    /// Links the regions after that of `va`, as far as `leaf` covers them whole and they are not linked.
+    /// Links the regions after that of `va`, as far as `leaf` covers them whole and they are not
+    /// linked.
     fn link_ahead(&mut self, va: u64, leaf: &Leaf) -> Vec<Link> {
         let mut links = Vec::new();
         let own = va & !(REGION - 1);
@@ -312,7 +317,8 @@ fn index(va: u64, shift: u32) -> u16 {
     (va >> shift & 0x1FF) as u16
 }
 
-/// The entries of one table that `start..=last` touches, each with the part of the range that it covers.
+/// The entries of one table that `start..=last` touches, each with the part of the range that it
+/// covers.
 fn children(start: u64, last: u64, shift: u32) -> impl Iterator<Item = (u16, RangeInclusive<u64>)> {
     (start >> shift..=last >> shift).map(move |n| {
         let low = (n << shift).max(start);

@@ -1,7 +1,9 @@
-//! Effective addresses: from an operand's registers, scale, displacement and segment to a virtual address.
+//! Effective addresses: from an operand's registers, scale, displacement and segment to a virtual
+//! address.
 //!
-//! The order of the steps is that of the Intel SDM, volume 1, section 3.7.5: base + index x scale + displacement, cut to the
-//! address size, and only then the segment's base, which is zero for all but fs and gs in 64-bit mode.
+//! The order of the steps is that of the Intel SDM, volume 1, section 3.7.5: base + index x scale +
+//! displacement, cut to the address size, and only then the segment's base, which is zero for all
+//! but fs and gs in 64-bit mode.
 
 use iced_x86::{CodeSize, Instruction, Mnemonic, OpKind, Register, UsedMemory};
 use protocol::vcpu::register;
@@ -28,8 +30,9 @@ pub fn effective(
     Ok(segment_base(memory.segment(), registers).wrapping_add(offset))
 }
 
-/// How far the bit offset in a register moves the operand of bt, bts, btr and btc: the offset is signed, and the operand is taken
-/// from an array of elements of its own size (SDM volume 1, section 3.1.1.9, and the pages of BT).
+/// How far the bit offset in a register moves the operand of bt, bts, btr and btc: the offset is
+/// signed, and the operand is taken from an array of elements of its own size (SDM volume 1,
+/// section 3.1.1.9, and the pages of BT).
 pub fn bit_displacement(
     instruction: &Instruction,
     registers: &Registers,

@@ -1,7 +1,9 @@
-//! From the memory that the instruction tables name to accesses with addresses, in the order of execution.
+//! From the memory that the instruction tables name to accesses with addresses, in the order of
+//! execution.
 //!
-//! The tables name destinations first, as assembly does. The processor reads all sources before it writes anything, so reads are
-//! listed first; only ENTER alternates. Where the tables cannot know a size or an address, it is settled here.
+//! The tables name destinations first, as assembly does. The processor reads all sources before it
+//! writes anything, so reads are listed first; only ENTER alternates. Where the tables cannot know
+//! a size or an address, it is settled here.
 
 use iced_x86::{Code, CodeSize, Instruction, MemorySize, Mnemonic, OpAccess, Register, UsedMemory};
 
@@ -10,15 +12,18 @@ use super::{Access, AccessKind, Registers, Unexplained, address};
 /// DF in rflags: string instructions go downwards.
 const DIRECTION_FLAG: u64 = 1 << 10;
 
-/// How much of the elements still to come of a repeated instruction is listed. The registers at a fault describe the element
-/// that faulted; what follows is listed for processors that move strings in larger units.
+/// How much of the elements still to come of a repeated instruction is listed. The registers at a
+/// fault describe the element that faulted; what follows is listed for processors that move strings
+/// in larger units.
 const LOOKAHEAD: u64 = 4096;
 
-/// Legacy region and header of an XSAVE area: what every XSAVE and XRSTOR touches (SDM volume 1, section 13.4).
+/// Legacy region and header of an XSAVE area: what every XSAVE and XRSTOR touches (SDM volume 1,
+/// section 13.4).
 const XSAVE_FIXED: u64 = 512 + 64;
 
-/// Size of the standard-format XSAVE area with every state component that is defined, AMX tiles being the last. The real size
-/// depends on XCR0, rdx:rax and the compaction format, so the rest is listed as conditional.
+/// Size of the standard-format XSAVE area with every state component that is defined, AMX tiles
+/// being the last. The real size depends on XCR0, rdx:rax and the compaction format, so the rest is
+/// listed as conditional.
 const XSAVE_LARGEST: u64 = 11_008;
 
 /// Appends the data accesses of an instruction that uses `used`.
@@ -149,8 +154,8 @@ fn string(
     Ok(())
 }
 
-/// ENTER: pushes and reads of the frame chain alternate, and at the end it faults if a write at the final stack
-/// pointer would (SDM volume 2, ENTER, "64-bit mode exceptions").
+/// ENTER: pushes and reads of the frame chain alternate, and at the end it faults if a write at the
+/// final stack pointer would (SDM volume 2, ENTER, "64-bit mode exceptions").
 fn enter(
     instruction: &Instruction,
     used: &[UsedMemory],
@@ -184,8 +189,8 @@ fn enter(
     Ok(())
 }
 
-/// CLZERO and MONITORX, which the tables know without their operand: the cache line that rax points into, and the byte
-/// (AMD APM volume 3).
+/// CLZERO and MONITORX, which the tables know without their operand: the cache line that rax points
+/// into, and the byte (AMD APM volume 3).
 fn at_rax(instruction: &Instruction, registers: &Registers) -> Result<Access, Unexplained> {
     const LINE: u64 = 64;
     let (base, size) = match instruction.code() {
@@ -208,7 +213,8 @@ fn at_rax(instruction: &Instruction, registers: &Registers) -> Result<Access, Un
     })
 }
 
-/// What the operand's access is, `None` for an operand that is only computed (LEA, NOP, prefetches).
+/// What the operand's access is, `None` for an operand that is only computed (LEA, NOP,
+/// prefetches).
 fn kind(memory: &UsedMemory) -> Option<AccessKind> {
     match memory.access() {
         OpAccess::Read | OpAccess::CondRead => Some(AccessKind::Read),
@@ -219,7 +225,8 @@ fn kind(memory: &UsedMemory) -> Option<AccessKind> {
     }
 }
 
-/// Whether a mask decides if the operand's bytes are touched. A conditional move is none of these: it reads in any case.
+/// Whether a mask decides if the operand's bytes are touched. A conditional move is none of these:
+/// it reads in any case.
 fn conditional(instruction: &Instruction) -> bool {
     instruction.has_op_mask()
         || matches!(

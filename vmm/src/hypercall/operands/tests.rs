@@ -1,4 +1,5 @@
-//! Each kind of instruction against the accesses that the manuals give for it, and random bytes against the promises.
+//! Each kind of instruction against the accesses that the manuals give for it, and random bytes
+//! against the promises.
 
 use proptest::prelude::*;
 use protocol::vcpu::register::*;
@@ -30,7 +31,8 @@ fn registers() -> Registers {
     registers
 }
 
-/// Accesses to data as text: kind, address, length, "?" if conditional. Checks that the fetch comes first.
+/// Accesses to data as text: kind, address, length, "?" if conditional. Checks that the fetch comes
+/// first.
 fn data(bytes: &[u8], registers: &Registers) -> String {
     let mut decoder = OperandDecoder::new();
     let accesses = match decoder.decode(bytes, registers) {
@@ -121,7 +123,7 @@ fn the_address_size_cuts_before_the_segment_base_is_added() {
     // bt [ebx],eax: the displacement by the bit offset is part of the 32-bit sum.
     registers.general[RBX] = 0;
     assert_eq!(data(&[0x67, 0x0f, 0xa3, 0x03], &registers), "r fffffff0+4");
-    // The high bytes of the legacy registers are no operands of an address, the low byte of rax is (xlat).
+    // Only al counts in xlat.
     registers.general[RAX] = 0xAA11;
     assert_eq!(data(&[0xd7], &registers), "r 11+1");
 }
@@ -331,7 +333,8 @@ fn string_instructions_heed_count_and_direction() {
 
 #[test]
 fn bit_tests_with_a_register_offset_reach_far() {
-    // rax is -100 in each width: floor(-100 / 32) x 4 = -16, floor(-100 / 64) x 8 = -16, floor(-100 / 16) x 2 = -14.
+    // rax is -100 in each width: floor(-100 / 32) x 4 = -16, floor(-100 / 64) x 8 = -16, and
+    // floor(-100 / 16) x 2 = -14.
     check(&[
         ("bt [rbx],eax", &[0x0f, 0xa3, 0x03], "r fff0+4"),
         ("bts [rbx],rax", &[0x48, 0x0f, 0xab, 0x03], "w fff0+8"),
@@ -527,7 +530,8 @@ fn pages_of_an_access() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(20_000))]
 
-    /// Any bytes with any registers: no panic, an instruction of 1 to 15 bytes, and accesses of bounded size.
+    /// Any bytes with any registers: no panic, an instruction of 1 to 15 bytes, and accesses of
+    /// bounded size.
     #[test]
     fn random_bytes_keep_the_promises(
         bytes in prop::collection::vec(any::<u8>(), 0..20),
@@ -551,7 +555,8 @@ proptest! {
         }
     }
 
-    /// A cut instruction never shows anything but its fetch, and is the same instruction once the rest is there.
+    /// A cut instruction never shows anything but its fetch, and is the same instruction once the
+    /// rest is there.
     #[test]
     fn every_prefix_of_an_instruction_asks_for_more(
         bytes in prop::collection::vec(any::<u8>(), 15..16),

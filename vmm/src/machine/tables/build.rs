@@ -1,4 +1,5 @@
-//! Builds tables in pages that nothing links yet. What was taken goes back if the pool cannot supply it all.
+//! Builds tables in pages that nothing links yet. What was taken goes back if the pool cannot
+//! supply it all.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +46,8 @@ impl<'a, M: TableMemory> Builder<'a, M> {
         })
     }
 
-    /// A page directory with the region of `va`, and all other regions that `leaf` (the one at `va`) maps by large pages.
+    /// A page directory with the region of `va`, and all other regions that `leaf` (the one at
+    /// `va`) maps by large pages.
     pub fn directory(
         &mut self,
         va: u64,

@@ -17,7 +17,8 @@ pub struct TablePool {
 /// All pages for tables are in use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "all {total} pages that guest RAM has for page tables are in use: map less, or in fewer and larger pieces"
+    "all {total} pages that guest RAM has for page tables are in use: map less, or in fewer and \
+     larger pieces"
 )]
 pub struct OutOfTables {
     /// Pages that the pool has.

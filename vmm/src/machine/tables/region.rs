@@ -19,11 +19,13 @@ const NO_EXECUTE: u64 = 1 << 63;
 /// Where an entry holds the address of a page.
 const ADDRESS: u64 = 0x000F_FFFF_FFFF_F000;
 
-/// Flags of an entry that names a table: the leaves decide on permissions. (Intel SDM volume 3, section 4.5; the accessed flag is
-/// set beforehand, so that no processor needs to write to the table.)
+/// Flags of an entry that names a table: the leaves decide on permissions. (Intel SDM volume 3,
+/// section 4.5; the accessed flag is set beforehand, so that no processor needs to write to the
+/// table.)
 pub const TABLE_FLAGS: u64 = PRESENT | WRITABLE | USER | ACCESSED;
 
-/// A run of user mapping: contiguous in virtual and in guest-physical memory, uniform in permissions, always readable.
+/// A run of user mapping: contiguous in virtual and in guest-physical memory, uniform in
+/// permissions, always readable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Leaf {
     /// First address, a multiple of the page size.
@@ -54,7 +56,8 @@ pub struct Run {
 pub enum Plan {
     /// By one large page: the page-directory entry.
     Large(u64),
-    /// By a page table of these runs, in ascending order; never empty when the address asked for is mapped.
+    /// By a page table of these runs, in ascending order; never empty when the address asked for is
+    /// mapped.
     Table(Vec<Run>),
 }
 
@@ -74,7 +77,8 @@ impl Leaf {
             .is_some_and(|offset| offset < self.len)
     }
 
-    /// The region at `base` as a large page, if the leaf covers all of it with the alignment that takes.
+    /// The region at `base` as a large page, if the leaf covers all of it with the alignment that
+    /// takes.
     pub(super) fn large(&self, base: u64) -> Option<Region> {
         self.large_entry(base).map(Region::Large)
     }
@@ -89,7 +93,8 @@ impl Leaf {
         Some(self.gpa.checked_add(va.checked_sub(self.va)?)? & ADDRESS)
     }
 
-    /// The dirty flag is set beforehand like the accessed flag; on a page that is not writable it would mean a shadow stack.
+    /// The dirty flag is set beforehand like the accessed flag; on a page that is not writable it
+    /// would mean a shadow stack.
     fn flags(&self) -> u64 {
         let write = if self.write { WRITABLE | DIRTY } else { 0 };
         let execute = if self.execute { 0 } else { NO_EXECUTE };

@@ -135,7 +135,8 @@ impl World {
                 if !self.model.cut(va, end).is_empty() {
                     self.unlink(va, end);
                 }
-                // Congruent modulo 2 MiB when `shift` is 0, and always somewhere else in guest-physical memory.
+                // Congruent modulo 2 MiB when `shift` is 0, and always somewhere else in
+                // guest-physical memory.
                 let gpa = GPA + place.area as u64 * 64 * GIB + va % (8 * GIB) + shift * PAGE;
                 self.model.0.push(Leaf {
                     va,
@@ -213,7 +214,8 @@ impl World {
                 let found = self.ram.walk(self.space.root(), va);
                 assert_eq!(found, self.model.translate(va), "{va:#x}");
             }
-            // Pages that wait for a flush are the only way in which so few mappings can exhaust the pool.
+            // Pages that wait for a flush are the only way in which so few mappings can exhaust the
+            // pool.
             Err(OutOfTables { .. }) => assert!(self.space.retired() > 100),
         }
     }
