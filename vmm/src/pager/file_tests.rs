@@ -38,7 +38,8 @@ fn read(pager: &FilePager, offset: u64, pages: usize) -> Result<Vec<u8>, ReadErr
 fn failure(result: Result<Vec<u8>, ReadError>) -> (Status, String) {
     match result {
         Err(ReadError::Failed { status, reason }) => (status, reason),
-        other => panic!("not a failure: {other:?}"),
+        Err(ReadError::WouldBlock) => panic!("not a failure: it would block"),
+        Ok(content) => panic!("not a failure: {} bytes were read", content.len()),
     }
 }
 
@@ -141,11 +142,12 @@ fn cut_inside_the_last_partial_page_is_an_error() {
     assert_eq!(failure(read(&pager, 4096, 1)).0, Status::IO);
 }
 
-/// A reader against a cut made at the same time, on cached pages: the whole content or an error, each time.
+/// A reader against a cut made at the same time, on cached pages: the whole content or an error, each time. Without the
+/// look at the size after the read, about one round in a thousand shows zeros.
 #[test]
 fn a_cut_at_the_same_time_never_shows_as_zeros() {
     const SIZE: usize = 16 * 4096;
-    for round in 0..200u64 {
+    for round in 0..3_000u64 {
         let (_folder, path) = file_of(&pattern(SIZE));
         let pager = FilePager::open(&path).unwrap();
         let file = File::options().write(true).open(&path).unwrap();
@@ -153,7 +155,7 @@ fn a_cut_at_the_same_time_never_shows_as_zeros() {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 together.wait();
-                file.set_len(15 * 4096 + round * 20).unwrap();
+                file.set_len(15 * 4096 + round % 200 * 20).unwrap();
             });
             together.wait();
             loop {
