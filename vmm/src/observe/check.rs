@@ -2,24 +2,15 @@
 
 use std::fmt;
 
-/// How a check came out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Grade {
-    /// As it should be.
-    Ok,
-    /// zvmm runs, but worse than it could.
-    Warn,
-    /// zvmm cannot run.
-    Fail,
-}
-
 /// A check and its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
     /// What was looked at: a few words.
     pub name: String,
-    /// How it came out.
-    pub grade: Grade,
+    /// It is as it should be.
+    pub ok: bool,
+    /// Without it no VM runs.
+    pub required: bool,
     /// What was found.
     pub found: String,
     /// What to do about it; empty if there is nothing to do.
@@ -27,71 +18,41 @@ pub struct Check {
 }
 
 impl Check {
-    /// Everything in order.
-    pub fn ok(name: impl Into<String>, found: impl Into<String>) -> Self {
+    /// A check without which no VM runs; `remedy` is dropped if it is `ok`.
+    pub fn required(name: &str, ok: bool, found: impl Into<String>, remedy: &str) -> Self {
+        let remedy = if ok { String::new() } else { remedy.into() };
         Check {
             name: name.into(),
-            grade: Grade::Ok,
+            ok,
+            required: true,
             found: found.into(),
-            remedy: String::new(),
+            remedy,
         }
     }
 
-    /// Not as it should be, though zvmm runs.
-    pub fn warn(
-        name: impl Into<String>,
-        found: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
+    /// A check that only makes VMs better.
+    pub fn advised(name: &str, ok: bool, found: impl Into<String>, remedy: &str) -> Self {
         Check {
-            grade: Grade::Warn,
-            remedy: remedy.into(),
-            ..Check::ok(name, found)
+            required: false,
+            ..Check::required(name, ok, found, remedy)
         }
     }
 
-    /// zvmm cannot run like this.
-    pub fn fail(
-        name: impl Into<String>,
-        found: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
-        Check {
-            grade: Grade::Fail,
-            remedy: remedy.into(),
-            ..Check::ok(name, found)
-        }
-    }
-
-    /// `ok` if `good`, else `bad` with the remedy.
-    pub fn unless(
-        good: bool,
-        bad: Grade,
-        name: impl Into<String>,
-        found: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
-        if good {
-            Check::ok(name, found)
-        } else {
-            Check {
-                grade: bad,
-                remedy: remedy.into(),
-                ..Check::ok(name, found)
-            }
-        }
+    /// Whether a VM can run as far as this check tells.
+    pub fn passes(&self) -> bool {
+        self.ok || !self.required
     }
 }
 
 impl fmt::Display for Check {
     /// One line, without its end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let grade = match self.grade {
-            Grade::Ok => "ok",
-            Grade::Warn => "warn",
-            Grade::Fail => "FAIL",
+        let grade = match (self.ok, self.required) {
+            (true, _) => "ok",
+            (false, true) => "FAIL",
+            (false, false) => "warn",
         };
-        write!(f, "{grade:<5} {:<24} {}", self.name, self.found)?;
+        write!(f, "{grade:<5} {}: {}", self.name, self.found)?;
         if !self.remedy.is_empty() {
             write!(f, "; {}", self.remedy)?;
         }
@@ -105,17 +66,26 @@ mod tests {
 
     #[test]
     fn a_check_is_one_line() {
+        let line = |check: Check| (check.to_string(), check.passes());
         assert_eq!(
-            Check::ok("kernel", "6.18").to_string(),
-            "ok    kernel                   6.18"
+            line(Check::required("kernel", true, "6.18", "unused")),
+            ("ok    kernel: 6.18".into(), true)
         );
         assert_eq!(
-            Check::fail("/dev/kvm", "missing", "enable virtualisation").to_string(),
-            "FAIL  /dev/kvm                 missing; enable virtualisation"
+            line(Check::required(
+                "/dev/kvm",
+                false,
+                "absent",
+                "enable virtualisation"
+            )),
+            (
+                "FAIL  /dev/kvm: absent; enable virtualisation".into(),
+                false
+            )
         );
         assert_eq!(
-            Check::unless(false, Grade::Warn, "files", "256", "raise ulimit -n").to_string(),
-            "warn  files                    256; raise ulimit -n"
+            line(Check::advised("files", false, "256", "raise ulimit -n")),
+            ("warn  files: 256; raise ulimit -n".into(), true)
         );
     }
 }

@@ -13,7 +13,7 @@ mod smaps;
 mod stats;
 
 pub use self::{
-    check::{Check, Grade},
+    check::Check,
     process::mark_main,
     progress::Progress,
     report::{Exits, Faults, Memory, Pages, Report, Times, VmoUsage},

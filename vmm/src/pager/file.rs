@@ -3,9 +3,10 @@
 //! The size is taken when the file is opened. A read takes what the page cache has (`preadv2` with `RWF_NOWAIT`) or,
 //! on a worker, waits for the disk; then it looks at the file's size **again**: a file cut short meanwhile, even inside
 //! a page, may have given zeros that never were in it, so the read fails with `ZX_ERR_IO`. A cut shows in the size
-//! before it shows in the bytes (the kernel shrinks the size first, then clears the page's tail), so the order read,
-//! then size, leaves no gap. Growth is ignored. A file cut and grown again between the two looks has really got
-//! zeros for content, as if they had been written.
+//! before it shows in the bytes: ext4, btrfs and tmpfs shrink the size first and then clear the page's tail; XFS clears
+//! first, but locks readers out until the size is set. So the order read, then size, leaves no gap. Growth is ignored. A
+//! file cut and grown again between the two looks has really got zeros for content, as if they had been written; what
+//! another host does to a file on a network may show late.
 
 use std::{
     io,

@@ -5,7 +5,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{Seek, SeekFrom, Write},
     os::unix::{fs::FileExt, net::UnixListener},
-    sync::Mutex,
+    sync::{Barrier, Mutex},
 };
 
 use tempfile::TempDir;
@@ -38,7 +38,8 @@ fn read(pager: &FilePager, offset: u64, pages: usize) -> Result<Vec<u8>, ReadErr
 fn failure(result: Result<Vec<u8>, ReadError>) -> (Status, String) {
     match result {
         Err(ReadError::Failed { status, reason }) => (status, reason),
-        other => panic!("not a failure: {other:?}"),
+        Err(ReadError::WouldBlock) => panic!("not a failure: it would block"),
+        Ok(content) => panic!("not a failure: {} bytes were read", content.len()),
     }
 }
 
@@ -139,6 +140,43 @@ fn cut_inside_the_last_partial_page_is_an_error() {
     let file = File::options().write(true).open(&path).unwrap();
     file.set_len(4096 + 199).unwrap();
     assert_eq!(failure(read(&pager, 4096, 1)).0, Status::IO);
+}
+
+/// A reader against a cut made at the same time, on cached pages: the whole content or an error, each time. Without the
+/// look at the size after the read, zeros showed within a thousand rounds on ext4 and on tmpfs.
+#[test]
+fn a_cut_at_the_same_time_never_shows_as_zeros() {
+    const SIZE: usize = 16 * 4096;
+    for round in 0..3_000u64 {
+        let (_folder, path) = file_of(&pattern(SIZE));
+        let pager = FilePager::open(&path).unwrap();
+        let file = File::options().write(true).open(&path).unwrap();
+        let together = Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                together.wait();
+                file.set_len(15 * 4096 + round % 200 * 20).unwrap();
+            });
+            together.wait();
+            loop {
+                match read(&pager, 0, 16) {
+                    Ok(content) => assert!(content == pattern(SIZE), "zeros in round {round}"),
+                    Err(error) => break assert!(error.to_string().contains("cut short")),
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn cached_content_is_served_at_once() {
+    let (_folder, path) = file_of(&pattern(4 * 4096));
+    let pager = FilePager::open(&path).unwrap();
+    let mut buffer = vec![0; 4 * 4096];
+    let first = HostPager::read(&pager, 0, &mut buffer, Wait::Never);
+    // Just written, so it is cached; but a file system may be unable to tell, and then always is.
+    let forgets = pager.always_blocks.load(Ordering::Relaxed);
+    assert_eq!(first.is_err(), forgets, "{first:?}");
 }
 
 #[test]

@@ -74,7 +74,8 @@ impl Workers {
         }
     }
 
-    /// Queues a job; a thread takes it soon.
+    /// Queues a job; a thread takes it soon. Whoever waits for its result must learn of its end also when it is dropped
+    /// unrun or panics: let it own the sending half of a channel, or a guard that answers when dropped.
     pub fn submit(&self, job: impl FnOnce() + Send + 'static) -> Result<(), SubmitError> {
         let mut state = self.shared.lock();
         if state.closed {
@@ -155,7 +156,7 @@ impl Shared {
             if let Some(job) = state.queue.pop_front() {
                 drop(state);
                 if catch_unwind(AssertUnwindSafe(job)).is_err() {
-                    log::error!("a worker's job panicked; its request stays unanswered");
+                    log::error!("a worker's job panicked");
                 }
                 state = self.lock();
             } else {

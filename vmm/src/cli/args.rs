@@ -1,0 +1,196 @@
+//! The arguments, as clap reads them.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{OsStringValueParser, TypedValueParser},
+};
+
+use super::{
+    exit, stats,
+    values::{self, VmoOption},
+};
+
+/// Runs a program in a KVM guest whose memory is Zircon VMOs
+#[derive(Debug, Parser)]
+#[command(
+    name = "zvmm",
+    bin_name = "zvmm",
+    version,
+    after_help = exit::HELP,
+    disable_help_subcommand = true
+)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run a program in a VM
+    Run(RunArgs),
+    /// Check what this host offers; one line each, with the remedy
+    Doctor,
+    /// List the built-in programs
+    Programs,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "zvmm run [OPTIONS] PROGRAM [[--] ARGS...]",
+    after_help = exit::HELP
+)]
+pub(super) struct RunArgs {
+    /// Give the program a VMO, as a start-up handle of this name (1 to 31 bytes). May be repeated.
+    ///
+    /// SOURCE is `file:PATH` for the content of a file, read when it is touched, or `zero:SIZE` for zeros. A file is
+    /// read-only (`file:PATH,ro`, the default) or a private copy: with `file:PATH,cow` the program may write, and the file
+    /// stays as it is.
+    #[arg(
+        long,
+        value_name = "NAME=SOURCE",
+        value_parser = OsStringValueParser::new().try_map(values::vmo)
+    )]
+    pub vmo: Vec<VmoOption>,
+
+    /// vCPUs
+    #[arg(long, value_name = "N", default_value = "1", value_parser = values::cpus)]
+    pub cpus: u32,
+
+    /// Limit on the memory of all VMOs together, as 512M or 4GiB [default: what the host has]
+    #[arg(long, value_name = "SIZE", value_parser = values::memory)]
+    pub memory: Option<u64>,
+
+    /// Stop the run after this long, as 500ms, 5s or 2m
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    pub timeout: Option<Duration>,
+
+    /// Policy of the program's job; new-vmo=deny makes zx_vmo_create fail
+    #[arg(long, value_name = "POLICY", default_value = "new-vmo=allow")]
+    pub policy: Policy,
+
+    /// Show figures of the run: a table on standard error, or (`--stats=json PATH`) JSON in a file
+    #[arg(
+        long,
+        value_name = "json PATH",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "table",
+        value_parser = OsStringValueParser::new().try_map(stats::parse)
+    )]
+    pub stats: Option<StatsOption>,
+
+    /// A built-in program (see `zvmm programs`) or the path of a static ELF, then its arguments.
+    ///
+    /// A built-in program wins over a file of the same name in the current folder: write ./NAME for the file.
+    #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM")]
+    pub program: Vec<OsString>,
+}
+
+/// What becomes of the figures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum StatsOption {
+    /// A table on standard error.
+    Table,
+    /// JSON in this file.
+    Json(PathBuf),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Policy {
+    #[value(name = "new-vmo=allow")]
+    AllowNewVmo,
+    #[value(name = "new-vmo=deny")]
+    DenyNewVmo,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn run(args: &[&str]) -> Result<RunArgs, clap::Error> {
+        let all = ["zvmm", "run"]
+            .iter()
+            .chain(args)
+            .map(OsString::from)
+            .collect();
+        match Cli::try_parse_from(stats::join_path(all))?.command {
+            Command::Run(args) => Ok(args),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn clap_finds_no_fault() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults() {
+        let args = run(&["hello"]).unwrap();
+        assert_eq!(
+            (args.cpus, args.memory, args.timeout, args.policy),
+            (1, None, None, Policy::AllowNewVmo)
+        );
+        assert!(args.vmo.is_empty() && args.stats.is_none());
+        assert_eq!(args.program, ["hello"]);
+    }
+
+    #[test]
+    fn everything_after_the_program_is_the_programs() {
+        let args = run(&["--cpus", "2", "sum", "--cpus", "3", "--stats=json", "-x"]).unwrap();
+        assert_eq!(args.cpus, 2);
+        assert_eq!(args.program, ["sum", "--cpus", "3", "--stats=json", "-x"]);
+        assert!(run(&["--bogus", "sum"]).is_err());
+        assert_eq!(run(&["--", "sum", "a"]).unwrap().program, ["sum", "a"]);
+    }
+
+    #[test]
+    fn stats_in_all_spellings() {
+        let stats = |args: &[&str]| {
+            let args = run(args).unwrap();
+            assert_eq!(args.program, ["sum"]);
+            args.stats.unwrap()
+        };
+        let json = StatsOption::Json("out.json".into());
+        assert_eq!(stats(&["--stats", "sum"]), StatsOption::Table);
+        assert_eq!(stats(&["--stats=table", "sum"]), StatsOption::Table);
+        assert_eq!(stats(&["--stats=json", "out.json", "sum"]), json);
+        assert_eq!(stats(&["--stats=json:out.json", "sum"]), json);
+        assert_eq!(
+            stats(&[
+                "--memory",
+                "1G",
+                "--stats=json",
+                "out.json",
+                "--cpus=1",
+                "sum"
+            ]),
+            json
+        );
+    }
+
+    #[test]
+    fn help_reads_well() {
+        let help = Cli::command()
+            .find_subcommand_mut("run")
+            .unwrap()
+            .render_help()
+            .to_string();
+        for part in [
+            "zvmm run [OPTIONS] PROGRAM [[--] ARGS...]",
+            "--vmo <NAME=SOURCE>",
+            "--cpus <N>",
+            "--memory <SIZE>",
+            "--timeout <TIME>",
+            "--policy <POLICY>",
+            "--stats[=<json PATH>]",
+            "  123    the program was killed by an exception",
+        ] {
+            assert!(help.contains(part), "no {part:?} in\n{help}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! `zvmm run`: from arguments to a [`RunConfig`], and from an outcome to messages and an exit code.
+
+use std::{collections::BTreeSet, io::Write, time::Duration};
+
+use super::{
+    BuiltIn, Exit, Failure, Host,
+    args::{Policy, RunArgs},
+    programs,
+    stats::Sink,
+    values::{SourceOption, VmoOption},
+};
+use crate::{
+    config::{NamedVmo, Program, RunConfig, VmoSource},
+    outcome::End,
+    pager::FilePager,
+};
+
+/// Runs what `args` say.
+pub(super) fn run(
+    mut args: RunArgs,
+    host: &Host<'_>,
+    err: &mut dyn Write,
+) -> Result<Exit, Failure> {
+    let stats = args.stats.take();
+    let timeout = args.timeout;
+    let config = config(args, host.programs)?;
+    check_files(&config)?;
+    let sink = Sink::open(stats)?;
+    let outcome = (host.run)(config).map_err(Failure::host)?;
+    let (exit, message) = conclude(&outcome.end, timeout);
+    if let Some(message) = message {
+        // The exit code tells it as well.
+        let _ = writeln!(err, "{message}");
+    }
+    sink.write(&outcome.end, exit, &outcome.report, err)?;
+    Ok(exit)
+}
+
+fn config(args: RunArgs, built_in: &'static [BuiltIn]) -> Result<RunConfig, Failure> {
+    let mut words = args.program.into_iter();
+    let name = words.next().unwrap_or_default();
+    let program = programs::resolve(&name, built_in)?;
+    let mut words = words.peekable();
+    // The separator between the program and its arguments, if there is one.
+    words.next_if(|word| word == "--");
+    let args_of_program = words
+        .map(|word| {
+            word.into_string().map_err(|word| {
+                Failure::Usage(format!(
+                    "the program's argument '{}' is not UTF-8. Programs take UTF-8 only.",
+                    word.to_string_lossy()
+                ))
+            })
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(RunConfig {
+        program,
+        args: args_of_program,
+        vmos: vmos(args.vmo)?,
+        cpus: args.cpus,
+        memory: args.memory,
+        timeout: args.timeout,
+        deny_new_vmo: args.policy == Policy::DenyNewVmo,
+        progress: true,
+    })
+}
+
+fn vmos(options: Vec<VmoOption>) -> Result<Vec<NamedVmo>, Failure> {
+    let mut names = BTreeSet::new();
+    for option in &options {
+        if !names.insert(option.name.as_str()) {
+            return Err(Failure::Usage(format!(
+                "--vmo: the name '{}' is given twice. Give each VMO a name of its own.",
+                option.name
+            )));
+        }
+    }
+    let named = options.into_iter().map(|VmoOption { name, source }| {
+        let source = match source {
+            SourceOption::File { path, mode } => VmoSource::File { path, mode },
+            SourceOption::Zero { size } => VmoSource::Zero { size },
+        };
+        NamedVmo { name, source }
+    });
+    Ok(named.collect())
+}
+
+/// Opens every file once, so that a wrong path is told before a VM is made.
+fn check_files(config: &RunConfig) -> Result<(), Failure> {
+    if let Program::File(path) = &config.program {
+        FilePager::open(path).map_err(|error| Failure::host(BadProgram(error)))?;
+    }
+    for vmo in &config.vmos {
+        if let VmoSource::File { path, .. } = &vmo.source {
+            FilePager::open(path).map_err(|error| {
+                let name = vmo.name.clone();
+                Failure::host(BadVmo { name, error })
+            })?;
+        }
+    }
+    Ok(())
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot load the program")]
+struct BadProgram(#[source] crate::pager::FileError);
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot serve the VMO '{name}'")]
+struct BadVmo {
+    name: String,
+    #[source]
+    error: crate::pager::FileError,
+}
+
+/// The exit of a run, and what to say about it.
+fn conclude(end: &End, timeout: Option<Duration>) -> (Exit, Option<String>) {
+    match end {
+        End::Exited(code) => (Exit::of_program(*code), None),
+        End::Exception(report) => (
+            Exit::Exception,
+            Some(format!(
+                "zvmm: the program was killed by an exception.\n{report}"
+            )),
+        ),
+        End::GuestKernel(report) => (
+            Exit::GuestKernel,
+            Some(format!(
+                "zvmm: the guest kernel failed. This is a bug in zvmm.\n{report}"
+            )),
+        ),
+        End::TimedOut => {
+            let limit = timeout.map_or(String::new(), |limit| format!(" of {limit:?}"));
+            (
+                Exit::TimedOut,
+                Some(format!(
+                    "zvmm: stopped: the time limit{limit} (--timeout) has passed."
+                )),
+            )
+        }
+        End::Interrupted => (Exit::Interrupted, Some("zvmm: interrupted.".into())),
+    }
+}
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;
