@@ -51,17 +51,18 @@ fn load(cpu: &mut impl Cpu, slot: u32) {
     if core::mem::replace(&mut cpu.page().area.cr3, root) != root {
         cpu.load_cr3(root);
     }
-    let local = &mut cpu.page().local;
-    let owner = core::mem::replace(&mut local.fx_owner, slot);
+    let owner = core::mem::replace(&mut cpu.page().local.fx_owner, slot);
     if owner == slot {
         return;
     }
-    let write_fs = core::mem::replace(&mut local.fs_base, fs_base) != 0 || fs_base != 0;
-    let write_gs = core::mem::replace(&mut local.gs_base, gs_base) != 0 || gs_base != 0;
-    if write_fs {
+    // The VMM changes a running thread's bases in the processor and in its context alike.
+    let before = cpu
+        .context(owner)
+        .map(|context| (context.fs_base, context.gs_base));
+    if before.is_none_or(|(fs, _)| fs != 0) || fs_base != 0 {
         cpu.load_fs_base(fs_base);
     }
-    if write_gs {
+    if before.is_none_or(|(_, gs)| gs != 0) || gs_base != 0 {
         cpu.load_gs_base(gs_base);
     }
     if owner != NO_THREAD {

@@ -194,6 +194,37 @@ impl Kernel {
         self.epoch
     }
 
+    /// Whether `thread` could make this access now, without any page being asked for.
+    pub fn is_present(&self, thread: ThreadId, address: u64, access: Access) -> bool {
+        let process = self.threads.get(&thread).map(|thread| thread.process);
+        let run = process.and_then(|process| self.user_run(process, address, 1, access).ok());
+        run.is_some_and(|run| {
+            let page = run.offset / protocol::PAGE_SIZE;
+            let vmo = self.vmos.get(&run.vmo);
+            vmo.is_some_and(|vmo| {
+                vmo.state(page).is_committed() && vmo.calm_run(page, 1, false) == 1
+            })
+        })
+    }
+
+    /// Where `thread`'s process has mapped a page: the lowest such address.
+    pub fn address_of(&self, thread: ThreadId, vmo: VmoId, page: u64) -> Option<u64> {
+        let process = self.processes.get(&self.threads.get(&thread)?.process)?;
+        let offset = page * protocol::PAGE_SIZE;
+        process.mappings.values().find_map(|mapping| {
+            let (root, start) = self.root(mapping.vmo, mapping.vmo_offset);
+            let into = offset
+                .checked_sub(start)
+                .filter(|into| *into < mapping.length)?;
+            (root == vmo).then_some(mapping.base + into)
+        })
+    }
+
+    /// The process of a thread.
+    pub fn process_of(&self, thread: ThreadId) -> Option<ProcessId> {
+        self.threads.get(&thread).map(|thread| thread.process)
+    }
+
     /// Whether memory operations are under way on the VMO behind an address.
     pub fn is_busy(&self, thread: ThreadId, address: u64) -> bool {
         let process = self.threads.get(&thread).map(|thread| thread.process);
@@ -397,6 +428,12 @@ impl Kernel {
 
     pub(crate) fn add_vmo(&mut self, vmo: Vmo) -> VmoId {
         let id = VmoId(self.next_koid());
+        if !matches!(vmo.kind, VmoKind::Slice { .. }) {
+            self.work.push_back(Work::Sized {
+                vmo: id,
+                pages: vmo.page_count(),
+            });
+        }
         self.vmos.insert(id, vmo);
         id
     }

@@ -13,6 +13,7 @@ use crate::op::{Body, OK, Op, Step, StepResult, Waiting};
 use crate::pages::PageState;
 use crate::user::{Need, Ready};
 use crate::vmo::VmoKind;
+use crate::work::Work;
 
 /// Drops pages, then zeros bytes.
 #[derive(Clone, Debug)]
@@ -161,6 +162,12 @@ impl Kernel {
         vmo.size = rounded;
         vmo.stream_size = size;
         vmo.resizing = true;
+        if new > old {
+            self.work.push_back(Work::Sized {
+                vmo: id,
+                pages: new,
+            });
+        }
         if new > old && matches!(vmo.kind, VmoKind::Paged(_)) {
             vmo.zero.insert(old..new);
         }

@@ -10,6 +10,13 @@ use crate::memory::{MemoryOp, MemoryOpId, Pages};
 pub enum Work {
     /// Perform the operation with no lock held, then call [`crate::Kernel::memory_done`].
     Memory(MemoryOpId, MemoryOp),
+    /// A VMO with storage of its own is new, or has grown, and has this many pages now. Comes before any operation on them.
+    Sized {
+        /// The VMO.
+        vmo: VmoId,
+        /// Its pages.
+        pages: u64,
+    },
     /// A parked operation ended; it may be the very one whose start asked for this work.
     Complete(Completion),
     /// A VMO that the VMM provides needs these pages: [`crate::Kernel::supply_begin`] or

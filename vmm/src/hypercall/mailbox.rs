@@ -28,7 +28,11 @@ pub(super) enum Item {
     /// A new thread.
     Start(ThreadId, Box<ThreadContext>),
     /// A segment base of the thread.
-    SetBase { thread: ThreadId, gs: bool, value: u64 },
+    SetBase {
+        thread: ThreadId,
+        gs: bool,
+        value: u64,
+    },
     /// A page-table entry.
     Link(Link),
     /// Reload CR3 and acknowledge with this id.
@@ -51,7 +55,12 @@ pub(super) enum Call {
     /// Its end came before the guest thread was parked.
     Answered(OpResult),
     /// The guest thread is parked.
-    Parked { token: Token, fault: Option<Instant>, registers: Box<Registers>, write: Option<LateWrite> },
+    Parked {
+        token: Token,
+        fault: Option<Instant>,
+        registers: Box<Registers>,
+        write: Option<LateWrite>,
+    },
 }
 
 #[derive(Debug, Default)]

@@ -1,3 +1,31 @@
-//! (in the making)
+//! Between the machine and the object core: hypercalls and faults in, answers and completions out.
+//!
+//! ```text
+//! KVM_RUN returns -> run.rs: what kind of exit?
+//!   system call    -> core.syscall --+
+//!   fault          -> fault.rs: decode, which page? -> core.page_fault --+
+//!   guest #PF      -> core.page_fault, spaces.rs: link tables ----------+
+//!                                                                        v
+//!               work.rs: drain what the core asks for (memory, host pagers, flushes, completions)
+//!                                                                        v
+//!               own call ended?  answer in rax / enter again : park the guest thread
+//!               mailbox.rs, slots.rs: entries for the guest kernel -> KVM_RUN
+//! ```
+//! Nothing here decides what a call means (that is `zircon`) or how memory is kept (that is [`crate::memory`]).
 
+mod fault;
+mod mailbox;
 pub mod operands;
+mod run;
+mod shared;
+mod slots;
+mod spaces;
+mod supply;
+mod work;
+
+pub use run::RunError;
+pub use shared::Vm;
+
+pub(crate) use run::Runner;
+pub(crate) use shared::{HostSide, Parts};
+pub(crate) use supply::HostVmo;

@@ -92,7 +92,12 @@ impl Slots {
     }
 
     fn push(&mut self, kind: EntryKind, slot: u32, a: u64, b: u64) {
-        self.outbox.push_back(Entry { kind: kind as u32, slot, a, b });
+        self.outbox.push_back(Entry {
+            kind: kind as u32,
+            slot,
+            a,
+            b,
+        });
     }
 
     fn translate(&mut self, area: &Area, item: Item) -> Result<(), MachineError> {
@@ -112,7 +117,11 @@ impl Slots {
             Item::SetBase { thread, gs, value } => {
                 if let Some(slot) = self.slot(thread) {
                     let mut context = area.context(slot)?;
-                    let base = if gs { &mut context.gs_base } else { &mut context.fs_base };
+                    let base = if gs {
+                        &mut context.gs_base
+                    } else {
+                        &mut context.fs_base
+                    };
                     *base = value;
                     area.set_context(slot, &context)?;
                 }

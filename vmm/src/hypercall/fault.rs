@@ -1,0 +1,417 @@
+//! Faults of ring 3: finding the page that an instruction could not access, and making it accessible.
+//!
+//! KVM tells that an access failed, rarely where. The instruction at RIP is decoded; its accesses, in the order in which the
+//! processor makes them, are put to the core until one is found whose page is not there. If all are there, the page came between
+//! the exit and now: the access is tried again. A fault that stays unexplained while nothing changes ends the thread.
+
+use std::time::Instant;
+
+use protocol::{PAGE_SIZE, USER_END};
+use zircon::{Access, ExceptionKind, FaultOutcome, MemoryOp, MemoryResult, ThreadId};
+
+use super::mailbox::{Item, LateWrite};
+use super::operands::{self, AccessKind, Decoded, MAX_INSTRUCTION};
+use super::run::{RunError, Runner};
+use super::shared::lock;
+use super::spaces::Linked;
+use super::work::{Mine, Parked};
+use crate::machine::tables::Leaf;
+use crate::machine::{MmioAccess, Registers};
+
+/// How often an unexplained fault is tried again while nothing changes.
+const PATIENCE: u32 = 8;
+
+/// How often a page fault that finds everything in place is tried again.
+const SPURIOUS: u32 = 100_000;
+
+/// The last fault that found nothing to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Puzzle {
+    rip: u64,
+    epoch: u64,
+    times: u32,
+}
+
+impl Puzzle {
+    /// Counts another one; says how often it has come since anything changed.
+    fn again(&mut self, rip: u64, epoch: u64) -> u32 {
+        if (self.rip, self.epoch) != (rip, epoch) {
+            *self = Puzzle {
+                rip,
+                epoch,
+                times: 0,
+            };
+        }
+        self.times += 1;
+        self.times
+    }
+}
+
+impl From<AccessKind> for Access {
+    fn from(kind: AccessKind) -> Self {
+        match kind {
+            AccessKind::Read => Access::Read,
+            AccessKind::Write => Access::Write,
+            AccessKind::Execute => Access::Execute,
+        }
+    }
+}
+
+/// What looking at an instruction brought.
+enum Explained {
+    /// A page was asked for, or is there now, or the thread has ended: nothing more to do.
+    Handled,
+    /// Every page is there.
+    No(String),
+}
+
+impl Runner {
+    /// KVM_RUN failed with EFAULT in ring 3.
+    pub(super) fn on_fault(&mut self, gpa: Option<u64>, since: Instant) -> Result<(), RunError> {
+        let thread = self.current_thread()?;
+        let registers = *self.vcpu.registers();
+        if let Some(address) = gpa.and_then(|gpa| self.address_of(thread, gpa)) {
+            // This KVM tells the place. The kind of access is not told: what the mapping permits is tried in turn.
+            for access in [Access::Write, Access::Read, Access::Execute] {
+                let permitted = self.vm.core().is_present(thread, address, access);
+                if !permitted && self.permits(thread, address, access) {
+                    return self.touch(thread, address, access, since, None);
+                }
+            }
+        }
+        match self.explain(thread, &registers, since)? {
+            Explained::Handled => Ok(()),
+            Explained::No(seen) => {
+                let (epoch, busy) = {
+                    let core = self.vm.core();
+                    (core.epoch(), core.is_busy(thread, registers.rip))
+                };
+                if busy || self.puzzle.again(registers.rip, epoch) < PATIENCE {
+                    return Ok(());
+                }
+                let gpa = gpa.map_or("not told".into(), |gpa| format!("{gpa:#x}"));
+                let what = format!(
+                    "an access at rip {:#x} failed, but every page that it needs is there; {seen}; \
+                     guest-physical address {gpa}",
+                    registers.rip
+                );
+                self.raise(thread, ExceptionKind::Unexplained(what))
+            }
+        }
+    }
+
+    fn permits(&self, thread: ThreadId, address: u64, access: Access) -> bool {
+        let core = self.vm.core();
+        let run = core
+            .process_of(thread)
+            .and_then(|process| core.mapped_run(process, address));
+        run.is_some_and(|run| match access {
+            Access::Read => true,
+            Access::Write => run.write,
+            Access::Execute => run.execute,
+        })
+    }
+
+    fn address_of(&self, thread: ThreadId, gpa: u64) -> Option<u64> {
+        let (vmo, page) = self.vm.memory.locate(gpa)?;
+        self.vm.core().address_of(thread, vmo, page)
+    }
+
+    /// Puts the accesses of the instruction at RIP to the core, one page after the other.
+    fn explain(
+        &mut self,
+        thread: ThreadId,
+        registers: &Registers,
+        since: Instant,
+    ) -> Result<Explained, RunError> {
+        let rip = registers.rip;
+        if !self.vm.core().is_present(thread, rip, Access::Execute) {
+            self.touch(thread, rip, Access::Execute, since, None)?;
+            return Ok(Explained::Handled);
+        }
+        let Some(bytes) = self.code(thread, rip) else {
+            // The page went between the two looks.
+            return Ok(Explained::Handled);
+        };
+        let bases = self.vcpu.segment_bases()?;
+        let state = operands::Registers {
+            general: general(registers),
+            rip,
+            rflags: registers.rflags,
+            fs_base: bases.fs,
+            gs_base: bases.gs,
+        };
+        let hex = || {
+            bytes
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let accesses = match self.decoder.decode(&bytes, &state) {
+            Decoded::Accesses(accesses) => accesses.to_vec(),
+            Decoded::Unexplained(why) => {
+                return Ok(Explained::No(format!(
+                    "the instruction {} is beyond it: {why}",
+                    hex()
+                )));
+            }
+            Decoded::Invalid => {
+                return Ok(Explained::No(format!(
+                    "the bytes {} are no instruction",
+                    hex()
+                )));
+            }
+        };
+        // What the instruction may leave out explains a fault only if nothing else does.
+        for conditional in [false, true] {
+            for access in accesses
+                .iter()
+                .filter(|access| access.conditional == conditional)
+            {
+                for (page, kind) in access.pages() {
+                    let address = page.max(access.address);
+                    let kind = Access::from(kind);
+                    if address >= USER_END || self.vm.core().is_present(thread, address, kind) {
+                        continue;
+                    }
+                    if conditional && !self.permits(thread, address, kind) {
+                        continue;
+                    }
+                    self.touch(thread, address, kind, since, None)?;
+                    return Ok(Explained::Handled);
+                }
+            }
+        }
+        Ok(Explained::No(format!("the instruction is {}", hex())))
+    }
+
+    /// The bytes at RIP, as far as they are there; the first page is.
+    fn code(&self, thread: ThreadId, rip: u64) -> Option<Vec<u8>> {
+        let first = (PAGE_SIZE - rip % PAGE_SIZE).min(MAX_INSTRUCTION as u64);
+        let mut bytes = self.read(thread, rip, first)?;
+        let next = rip + first;
+        if first < MAX_INSTRUCTION as u64
+            && self.vm.core().is_present(thread, next, Access::Execute)
+        {
+            bytes.extend(self.read(thread, next, MAX_INSTRUCTION as u64 - first)?);
+        }
+        Some(bytes)
+    }
+
+    /// Bytes of one present page of a program.
+    fn read(&self, thread: ThreadId, address: u64, length: u64) -> Option<Vec<u8>> {
+        let run = {
+            let core = self.vm.core();
+            core.mapped_run(core.process_of(thread)?, address)?
+        };
+        let offset = run.page * PAGE_SIZE + (address - run.address);
+        let op = MemoryOp::Read {
+            vmo: run.vmo,
+            offset,
+            length: length as usize,
+        };
+        match self.vm.memory.perform(&op) {
+            MemoryResult::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// Makes one page accessible, or parks the thread until it is.
+    fn touch(
+        &mut self,
+        thread: ThreadId,
+        address: u64,
+        access: Access,
+        since: Instant,
+        write: Option<LateWrite>,
+    ) -> Result<(), RunError> {
+        let registers = *self.vcpu.registers();
+        let outcome = {
+            let mut core = self.vm.core();
+            let outcome = core.page_fault(self.vm.now(), thread, address, access);
+            if let FaultOutcome::Parked(token) = outcome {
+                self.vm.open_call(self.index, thread, token);
+            }
+            outcome
+        };
+        let token = match outcome {
+            FaultOutcome::Parked(token) => Some(token),
+            FaultOutcome::Present | FaultOutcome::Gone => None,
+        };
+        let mine = Mine {
+            vcpu: self.index,
+            token,
+            thread: Some(thread),
+            registers: &registers,
+        };
+        let ended = self.vm.drain(Some(mine));
+        if token.is_some() && ended.is_none() {
+            let parked = Parked {
+                fault: Some(since),
+                registers,
+                write,
+            };
+            if self.vm.close_call(self.index, thread, parked).is_none() {
+                return Ok(());
+            }
+        } else if let Some(write) = write.filter(|_| outcome != FaultOutcome::Gone) {
+            let (vmo, offset, bytes) = (write.vmo, write.offset, write.bytes);
+            self.vm
+                .memory
+                .perform(&MemoryOp::Write { vmo, offset, bytes });
+        }
+        if token.is_some() {
+            self.vm.forget_call(self.index, thread);
+        }
+        if outcome != FaultOutcome::Present {
+            self.vm.stats.fault_served(self.index, since.elapsed());
+        }
+        Ok(())
+    }
+
+    /// An access that KVM's emulator met: the same event, with the address known.
+    pub(super) fn on_mmio(
+        &mut self,
+        gpa: u64,
+        access: MmioAccess,
+        since: Instant,
+    ) -> Result<(), RunError> {
+        let thread = self.current_thread()?;
+        let place = self.vm.memory.locate(gpa);
+        let address = self
+            .address_of(thread, gpa)
+            .map(|page| page + gpa % PAGE_SIZE);
+        let (Some((vmo, page)), Some(address)) = (place, address) else {
+            let what = format!("an emulated access to guest-physical {gpa:#x}, which no VMO backs");
+            return self.raise(thread, ExceptionKind::Unexplained(what));
+        };
+        match access {
+            MmioAccess::Read { .. } => {
+                self.vcpu.discard_mmio()?;
+                self.touch(thread, address, Access::Read, since, None)
+            }
+            MmioAccess::Write { data, len } => {
+                let offset = page * PAGE_SIZE + gpa % PAGE_SIZE;
+                let bytes = data.get(..len).unwrap_or_default().to_vec();
+                let write = LateWrite { vmo, offset, bytes };
+                self.touch(thread, address, Access::Write, since, Some(write))
+            }
+        }
+    }
+
+    /// The guest kernel reports a page fault of ring 3: a table is missing, or the access is not permitted.
+    pub(super) fn on_guest_page_fault(
+        &mut self,
+        thread: ThreadId,
+        address: u64,
+        error: u64,
+        registers: &Registers,
+        since: Instant,
+    ) -> Result<(), RunError> {
+        let access = match error {
+            _ if error & 0x10 != 0 => Access::Execute,
+            _ if error & 2 != 0 => Access::Write,
+            _ => Access::Read,
+        };
+        let vm = &self.vm;
+        let (outcome, process, epoch) = {
+            let mut core = vm.core();
+            let outcome = core.page_fault(vm.now(), thread, address, access);
+            if let FaultOutcome::Parked(token) = outcome {
+                vm.open_call(self.index, thread, token);
+            }
+            (outcome, core.process_of(thread), core.epoch())
+        };
+        let token = match outcome {
+            FaultOutcome::Parked(token) => Some(token),
+            FaultOutcome::Present | FaultOutcome::Gone => None,
+        };
+        let mine = Mine {
+            vcpu: self.index,
+            token,
+            thread: Some(thread),
+            registers,
+        };
+        let ended = vm.drain(Some(mine));
+        if token.is_some() {
+            let parked = Parked {
+                fault: Some(since),
+                registers: *registers,
+                write: None,
+            };
+            if ended.is_none() && vm.close_call(self.index, thread, parked).is_none() {
+                // Linked at the next fault, when the thread goes on.
+                return Ok(());
+            }
+            vm.forget_call(self.index, thread);
+            vm.stats.fault_served(self.index, since.elapsed());
+        }
+        let Some(process) = process.filter(|_| outcome != FaultOutcome::Gone) else {
+            return Ok(());
+        };
+        let linked = lock(&vm.spaces).link(process, self.index, thread, address, |address| {
+            self.leaf(process, address)
+        });
+        match linked {
+            Linked::Links(links) if !links.is_empty() => self.post_links(links),
+            Linked::Links(_) => {
+                if self.puzzle.again(registers.rip, epoch) > SPURIOUS {
+                    let what = format!("page faults at {address:#x} that nothing explains");
+                    return self.raise(thread, ExceptionKind::Unexplained(what));
+                }
+            }
+            Linked::Behind(other) => {
+                if let Some(mailbox) = vm.mailbox(other) {
+                    mailbox.wake();
+                }
+            }
+            Linked::Flushing => vm.post(thread, Item::Park(thread), Some(self.index)),
+            Linked::OutOfTables(error) => {
+                let vmo = None;
+                let status = protocol::Status::NO_MEMORY;
+                log::warn!("{error}");
+                return self.raise(
+                    thread,
+                    ExceptionKind::PageFault {
+                        address,
+                        access,
+                        status,
+                        vmo,
+                    },
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The run of guest-physical memory behind an address.
+    fn leaf(&self, process: zircon::ProcessId, address: u64) -> Option<Leaf> {
+        let run = self.vm.core().mapped_run(process, address)?;
+        let page = run.page + (address - run.address) / PAGE_SIZE;
+        let chunk = match self.vm.memory.place(run.vmo, page) {
+            Ok(chunk) => chunk,
+            Err(error) => {
+                log::warn!("no window for VMO {}: {error}", run.vmo.0);
+                return None;
+            }
+        };
+        let first = run.page.max(chunk.first_page);
+        let end = (run.page + run.length / PAGE_SIZE).min(chunk.first_page + chunk.pages);
+        Some(Leaf {
+            va: run.address + (first - run.page) * PAGE_SIZE,
+            len: (end - first) * PAGE_SIZE,
+            gpa: chunk.gpa + (first - chunk.first_page) * PAGE_SIZE,
+            write: run.write,
+            execute: run.execute,
+        })
+    }
+}
+
+/// The general registers in the hardware's numbering.
+fn general(r: &Registers) -> [u64; 16] {
+    [
+        r.rax, r.rcx, r.rdx, r.rbx, r.rsp, r.rbp, r.rsi, r.rdi, r.r8, r.r9, r.r10, r.r11, r.r12,
+        r.r13, r.r14, r.r15,
+    ]
+}

@@ -1,0 +1,367 @@
+//! A vCPU's thread: enter the guest, look at why it came back, enter again.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use protocol::boot::{KernelCall, PANIC_RUST};
+use protocol::syscall::SyscallNumber;
+use protocol::vcpu::register;
+use protocol::{Status, USER_END};
+use zircon::{ExceptionKind, OpResult, SyscallOutcome, ThreadId};
+
+use super::fault::Puzzle;
+use super::mailbox::Item;
+use super::operands::OperandDecoder;
+use super::shared::{Vm, lock};
+use super::slots::Slots;
+use super::work::{Mine, Parked, describe};
+use crate::machine::tables::Link;
+use crate::machine::{Exit, Injection, MachineError, Registers, Vcpu};
+use crate::observe::ExitKind;
+use crate::outcome::End;
+
+/// Flags that a program may have after a system call: the arithmetic ones, DF, AC and ID. The rest would be ours to lose.
+const USER_FLAGS: u64 = 0x24_0CD5;
+
+/// Interrupts on, and the bit that is always set.
+const FLAGS_ALWAYS: u64 = 0x202;
+
+/// Why a vCPU cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// KVM or guest RAM.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    /// The guest kernel broke its contract.
+    #[error("the guest kernel failed: {0}")]
+    GuestKernel(String),
+}
+
+/// One vCPU and what its thread keeps.
+#[derive(Debug)]
+pub(crate) struct Runner {
+    pub(super) vm: Arc<Vm>,
+    pub(super) vcpu: Vcpu,
+    pub(super) index: u32,
+    pub(super) decoder: OperandDecoder,
+    pub(super) puzzle: Puzzle,
+    slots: Slots,
+    /// Links were posted that the guest may not have written yet.
+    linking: bool,
+}
+
+impl Runner {
+    pub fn new(vm: Arc<Vm>, vcpu: Vcpu) -> Self {
+        Runner {
+            vm,
+            index: vcpu.index(),
+            vcpu,
+            decoder: OperandDecoder::new(),
+            puzzle: Puzzle::default(),
+            slots: Slots::new(),
+            linking: false,
+        }
+    }
+
+    /// Runs the vCPU until the VM stops; whatever goes wrong stops the VM.
+    pub fn run(mut self) {
+        if let Err(error) = self.run_until_stopped() {
+            self.vm
+                .stop(End::GuestKernel(format!("vCPU {}: {error}", self.index)));
+        }
+    }
+
+    fn run_until_stopped(&mut self) -> Result<(), RunError> {
+        self.deliver()?;
+        while !self.vm.is_stopped() {
+            let exit = self.vcpu.run()?;
+            let since = Instant::now();
+            self.vm.stats.exit(self.index, kind(&exit));
+            if self.linking && self.slots.is_settled(self.vcpu.area())? {
+                self.linking = false;
+                lock(&self.vm.spaces).links_written(self.index);
+            }
+            match exit {
+                Exit::Syscall => self.on_syscall()?,
+                Exit::KernelCall(call) => {
+                    self.on_kernel_call(call, since)?;
+                    self.deliver()?;
+                }
+                Exit::Halt => {
+                    let vm = &self.vm;
+                    if let Some(mailbox) = vm.mailbox(self.index) {
+                        mailbox.wait(|| vm.is_stopped());
+                    }
+                    self.deliver()?;
+                }
+                Exit::Fault { gpa } => {
+                    self.on_fault(gpa, since)?;
+                    self.interrupt()?;
+                }
+                Exit::Mmio { gpa, access } => {
+                    self.on_mmio(gpa, access, since)?;
+                    self.interrupt()?;
+                }
+                Exit::Interrupted => {
+                    self.on_kick()?;
+                    self.interrupt()?;
+                }
+                Exit::InterruptWindow => self.interrupt()?,
+                Exit::Shutdown => {
+                    let registers = describe(self.vcpu.registers());
+                    return Err(RunError::GuestKernel(format!("triple fault\n{registers}")));
+                }
+                Exit::Unexpected(report) => {
+                    return Err(RunError::GuestKernel(report.to_string()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts what was posted into the mailbox; says whether the guest has something to drain.
+    fn deliver(&mut self) -> Result<bool, RunError> {
+        let Some(mailbox) = self.vm.mailbox(self.index) else {
+            return Ok(false);
+        };
+        let items = std::mem::take(&mut mailbox.lock().items);
+        Ok(self.slots.deliver(self.vcpu.area(), items)?)
+    }
+
+    /// Delivers, and has the guest look at its mailbox.
+    fn interrupt(&mut self) -> Result<(), RunError> {
+        if self.deliver()? {
+            // If the guest cannot take it now, `InterruptWindow` comes and this is tried again.
+            let _: Injection = self.vcpu.inject_mailbox()?;
+        }
+        Ok(())
+    }
+
+    /// The thread that runs on this vCPU.
+    pub(super) fn current_thread(&self) -> Result<ThreadId, RunError> {
+        let slot = self.vcpu.area().current_slot()?;
+        slot.and_then(|slot| self.slots.thread(slot))
+            .ok_or_else(|| {
+                RunError::GuestKernel(format!("no thread is in slot {slot:?}, which it runs"))
+            })
+    }
+
+    fn on_syscall(&mut self) -> Result<(), RunError> {
+        let registers = *self.vcpu.registers();
+        let thread = self.current_thread()?;
+        self.vm.stats.first_user_instruction();
+        // rcx and r11 are what `sysret` will use. A program that jumped to the entry by itself chose them.
+        self.vcpu.registers_mut().r11 = registers.r11 & USER_FLAGS | FLAGS_ALWAYS;
+        let value = if registers.rcx >= USER_END {
+            // The thread does not come back, but the register must not reach `sysret` either.
+            self.vcpu.registers_mut().rcx = 0;
+            let what = format!("a system call that would return to {:#x}", registers.rcx);
+            self.raise(thread, ExceptionKind::Unexplained(what))?;
+            0
+        } else {
+            self.syscall(thread, &registers)
+        };
+        let drain = self.deliver()?;
+        self.vcpu.answer(value, drain);
+        Ok(())
+    }
+
+    /// Makes the call; its value, if the thread goes on at once.
+    fn syscall(&mut self, thread: ThreadId, registers: &Registers) -> u64 {
+        let r = registers;
+        let args = [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9, r.r12, r.r13];
+        if let Some(number) = SyscallNumber::from_register(r.rax) {
+            self.vm.stats.syscall(self.index, number);
+        }
+        let outcome = {
+            let mut core = self.vm.core();
+            let outcome = core.syscall(self.vm.now(), thread, r.rax, &args);
+            if let SyscallOutcome::Parked(token) = outcome {
+                self.vm.open_call(self.index, thread, token);
+            }
+            outcome
+        };
+        let token = match outcome {
+            SyscallOutcome::Parked(token) => Some(token),
+            SyscallOutcome::Done(_) | SyscallOutcome::Gone => None,
+        };
+        let mine = Mine {
+            vcpu: self.index,
+            token,
+            thread: Some(thread),
+            registers,
+        };
+        let ended = self.vm.drain(Some(mine));
+        if let SyscallOutcome::Done(value) = outcome {
+            return value;
+        }
+        let ended = match (token, ended) {
+            (Some(_), None) => {
+                let parked = Parked {
+                    fault: None,
+                    registers: *registers,
+                    write: None,
+                };
+                self.vm.close_call(self.index, thread, parked)
+            }
+            (Some(_), ended) => {
+                self.vm.forget_call(self.index, thread);
+                ended
+            }
+            (None, _) => None,
+        };
+        match ended {
+            Some(OpResult::Returned(value)) => value,
+            // Parked or ended: nobody reads it.
+            _ => Status::INTERNAL.to_register(),
+        }
+    }
+
+    fn on_kernel_call(&mut self, call: KernelCall, since: Instant) -> Result<(), RunError> {
+        let registers = *self.vcpu.registers();
+        match call {
+            KernelCall::Mailbox => Ok(()),
+            KernelCall::Flushed => {
+                let flushed = lock(&self.vm.spaces).acknowledge(registers.rdi);
+                if let Some(flushed) = flushed {
+                    let now = self.vm.now();
+                    self.vm.core().flush_done(now, flushed.token);
+                    for thread in flushed.resume {
+                        self.vm.post(thread, Item::Resume(thread), Some(self.index));
+                    }
+                    self.drain_for_all(&registers);
+                }
+                Ok(())
+            }
+            KernelCall::Exception => {
+                let slot = self.vcpu.area().current_slot()?;
+                let thread = self.current_thread()?;
+                self.vm.stats.first_user_instruction();
+                let saved = self.saved_registers(slot)?;
+                let (vector, error, address) = (registers.rdi, registers.rsi, registers.rdx);
+                if vector == 14 {
+                    return self.on_guest_page_fault(thread, address, error, &saved, since);
+                }
+                let kind = ExceptionKind::Processor {
+                    vector: vector as u8,
+                    error,
+                };
+                self.raise_with(thread, kind, &saved);
+                Ok(())
+            }
+            KernelCall::Panic => {
+                let message = self.panic_message(&registers);
+                Err(RunError::GuestKernel(format!(
+                    "{message}\n{}",
+                    describe(&registers)
+                )))
+            }
+        }
+    }
+
+    fn panic_message(&self, registers: &Registers) -> String {
+        if registers.rdi != PANIC_RUST {
+            let (vector, error) = (registers.rdi, registers.rsi);
+            let (address, rip) = (registers.rdx, registers.r10);
+            return format!(
+                "exception {vector} in ring 0 at {rip:#x}, error code {error:#x}, CR2 {address:#x}"
+            );
+        }
+        let length = registers.rdx.min(1024) as usize;
+        let gpa = registers.rsi.wrapping_sub(protocol::boot::KERNEL_BASE);
+        let mut text = vec![0; length];
+        match self.vcpu.area().read_bytes(gpa, &mut text) {
+            Ok(()) => format!("panic: {}", String::from_utf8_lossy(&text)),
+            Err(_) => "panic, with a message outside its memory".into(),
+        }
+    }
+
+    /// The registers that the guest kernel saved for the thread in `slot`.
+    fn saved_registers(&self, slot: Option<u32>) -> Result<Registers, RunError> {
+        let context = self.vcpu.area().context(slot.unwrap_or(u32::MAX))?;
+        let general = |index: usize| context.registers.get(index).copied().unwrap_or_default();
+        Ok(Registers {
+            rax: general(register::RAX),
+            rbx: general(register::RBX),
+            rcx: general(register::RCX),
+            rdx: general(register::RDX),
+            rsi: general(register::RSI),
+            rdi: general(register::RDI),
+            rsp: general(register::RSP),
+            rbp: general(register::RBP),
+            r8: general(register::R8),
+            r9: general(register::R9),
+            r10: general(register::R10),
+            r11: general(register::R11),
+            r12: general(register::R12),
+            r13: general(register::R13),
+            r14: general(register::R14),
+            r15: general(register::R15),
+            rip: context.rip,
+            rflags: context.rflags,
+        })
+    }
+
+    fn on_kick(&mut self) -> Result<(), RunError> {
+        let Some(mailbox) = self.vm.mailbox(self.index) else {
+            return Ok(());
+        };
+        if mailbox.preempt.swap(false, Ordering::Relaxed) {
+            if self.vcpu.area().runnable()? > 0 {
+                self.slots.preempt();
+            } else {
+                mailbox.contended.store(false, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn post_links(&mut self, links: Vec<Link>) {
+        self.linking = true;
+        if let Some(mailbox) = self.vm.mailbox(self.index) {
+            mailbox.post(links.into_iter().map(Item::Link), true);
+        }
+    }
+
+    /// The current thread did something that ends it.
+    pub(super) fn raise(&mut self, thread: ThreadId, kind: ExceptionKind) -> Result<(), RunError> {
+        let registers = *self.vcpu.registers();
+        self.raise_with(thread, kind, &registers);
+        Ok(())
+    }
+
+    fn raise_with(&mut self, thread: ThreadId, kind: ExceptionKind, registers: &Registers) {
+        let now = self.vm.now();
+        self.vm.core().exception(now, thread, kind);
+        let (vcpu, thread) = (self.index, Some(thread));
+        self.vm.drain(Some(Mine {
+            vcpu,
+            token: None,
+            thread,
+            registers,
+        }));
+    }
+
+    fn drain_for_all(&self, registers: &Registers) {
+        let vcpu = self.index;
+        self.vm.drain(Some(Mine {
+            vcpu,
+            token: None,
+            thread: None,
+            registers,
+        }));
+    }
+}
+
+fn kind(exit: &Exit) -> ExitKind {
+    match exit {
+        Exit::Syscall => ExitKind::Syscall,
+        Exit::KernelCall(_) => ExitKind::KernelCall,
+        Exit::Halt => ExitKind::Halt,
+        Exit::Fault { .. } => ExitKind::Fault,
+        Exit::Mmio { .. } => ExitKind::Mmio,
+        Exit::InterruptWindow => ExitKind::InterruptWindow,
+        Exit::Interrupted | Exit::Shutdown | Exit::Unexpected(_) => ExitKind::Interrupted,
+    }
+}

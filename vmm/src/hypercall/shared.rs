@@ -1,0 +1,198 @@
+//! What all threads of a VM share.
+//!
+//! Locks are taken in this order and held for short, computation-only sections: page tables, core, mailbox. Memory is never
+//! worked on while one is held.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
+
+use zircon::{Kernel, ProcessId, ThreadId, VmoId};
+
+use super::mailbox::{Item, Mailbox};
+use super::spaces::Spaces;
+use super::supply::HostVmo;
+use crate::machine::KickHandle;
+use crate::memory::Memory;
+use crate::observe::Stats;
+use crate::outcome::End;
+use crate::pager::Workers;
+
+/// One VM, as its vCPU threads, its workers and its event loop see it.
+#[derive(Debug)]
+pub struct Vm {
+    this: Weak<Vm>,
+    pub(super) kernel: Mutex<Kernel>,
+    pub(super) memory: Memory,
+    pub(super) spaces: Mutex<Spaces>,
+    pub(super) mailboxes: Vec<Mailbox>,
+    /// The vCPU of each thread.
+    pub(super) threads: Mutex<BTreeMap<ThreadId, u32>>,
+    pub(super) host_vmos: Mutex<BTreeMap<VmoId, Arc<HostVmo>>>,
+    pub(super) workers: Workers,
+    pub(super) stats: Arc<Stats>,
+    /// What the last failed read of a host pager said.
+    pub(super) pager_failure: Mutex<Option<String>>,
+    /// The process whose end is the end of the run.
+    pub(super) program: ProcessId,
+    began: Instant,
+    pub(super) host: Box<dyn HostSide>,
+    end: Mutex<Option<End>>,
+    stopped: AtomicBool,
+}
+
+/// What the event loop does for the VM's other threads.
+pub(crate) trait HostSide: Send + Sync + std::fmt::Debug {
+    /// The core's earliest deadline is now this many nanoseconds after the VM's start.
+    fn set_deadline(&self, deadline: Option<i64>);
+    /// Threads compete for a vCPU: tick.
+    fn start_tick(&self);
+    /// The VM has ended.
+    fn ended(&self);
+    /// A program writes to the standard output.
+    fn write(&self, bytes: &[u8]);
+}
+
+/// What a VM is made of.
+pub(crate) struct Parts {
+    pub kernel: Kernel,
+    pub memory: Memory,
+    pub ram: crate::machine::Ram,
+    pub tables: std::ops::Range<u64>,
+    pub kicks: Vec<KickHandle>,
+    pub host_vmos: BTreeMap<VmoId, Arc<HostVmo>>,
+    pub stats: Arc<Stats>,
+    pub program: ProcessId,
+    pub host: Box<dyn HostSide>,
+}
+
+/// Locks a mutex whose data stays consistent whatever its holder did.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Vm {
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        Arc::new_cyclic(|this| Vm {
+            this: this.clone(),
+            kernel: Mutex::new(parts.kernel),
+            memory: parts.memory,
+            spaces: Mutex::new(Spaces::new(parts.ram, parts.tables)),
+            mailboxes: parts.kicks.into_iter().map(Mailbox::new).collect(),
+            threads: Mutex::default(),
+            host_vmos: Mutex::new(parts.host_vmos),
+            workers: Workers::new(WORKERS),
+            stats: parts.stats,
+            pager_failure: Mutex::default(),
+            program: parts.program,
+            began: Instant::now(),
+            host: parts.host,
+            end: Mutex::default(),
+            stopped: AtomicBool::new(false),
+        })
+    }
+
+    /// Another handle to this VM, for a job of its own.
+    pub(super) fn this(&self) -> Option<Arc<Vm>> {
+        self.this.upgrade()
+    }
+
+    /// Nanoseconds since the VM started: the guest's monotonic clock.
+    pub(super) fn now(&self) -> i64 {
+        i64::try_from(self.began.elapsed().as_nanos()).unwrap_or(i64::MAX)
+    }
+
+    /// The core, locked.
+    pub(super) fn core(&self) -> MutexGuard<'_, Kernel> {
+        lock(&self.kernel)
+    }
+
+    /// Number of vCPUs.
+    pub(super) fn vcpus(&self) -> u32 {
+        self.mailboxes.len() as u32
+    }
+
+    pub(super) fn mailbox(&self, vcpu: u32) -> Option<&Mailbox> {
+        self.mailboxes.get(vcpu as usize)
+    }
+
+    /// The vCPU of a thread.
+    pub(super) fn vcpu_of(&self, thread: ThreadId) -> Option<u32> {
+        lock(&self.threads).get(&thread).copied()
+    }
+
+    /// Posts an item to the vCPU of its thread. `from`: the vCPU whose thread posts.
+    pub(super) fn post(&self, thread: ThreadId, item: Item, from: Option<u32>) {
+        let Some(vcpu) = self.vcpu_of(thread) else {
+            return;
+        };
+        if let Some(mailbox) = self.mailbox(vcpu) {
+            mailbox.post([item], from == Some(vcpu));
+            self.host.start_tick();
+        }
+    }
+
+    /// Tells the event loop when the core wants to be woken.
+    pub(super) fn arm(&self, deadline: Option<i64>) {
+        self.host.set_deadline(deadline);
+    }
+
+    /// A deadline of the core has come.
+    pub(crate) fn on_deadline(&self) {
+        let now = self.now();
+        self.core().timer(now);
+        self.drain(None);
+    }
+
+    /// One tick: vCPUs on which another thread may be waiting let it run. Says whether there is any such vCPU.
+    pub(crate) fn on_tick(&self) -> bool {
+        let mut contended = false;
+        for mailbox in &self.mailboxes {
+            if mailbox.contended.load(Ordering::Relaxed) {
+                contended = true;
+                mailbox.preempt.store(true, Ordering::Relaxed);
+                mailbox.wake();
+            }
+        }
+        contended
+    }
+
+    /// Ends the run; the first reason counts.
+    pub(crate) fn stop(&self, end: End) {
+        lock(&self.end).get_or_insert(end);
+        self.stopped.store(true, Ordering::SeqCst);
+        for mailbox in &self.mailboxes {
+            mailbox.wake();
+        }
+        self.host.ended();
+    }
+
+    /// Whether the run is over.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
+    }
+
+    /// Why the run is over.
+    pub(crate) fn end(&self) -> Option<End> {
+        lock(&self.end).clone()
+    }
+
+    /// Resident pages of every VMO: id, name, size in bytes, resident pages.
+    pub(crate) fn usage(&self) -> Vec<(VmoId, String, u64, u64)> {
+        self.core().usage()
+    }
+
+    /// What each waiting thread waits for, for the report of a run that was stopped.
+    pub(crate) fn waits(&self) -> Vec<(ThreadId, String)> {
+        self.core().waits()
+    }
+
+    /// Ends the workers; `false` if one of them hangs in the host.
+    pub(crate) fn shut_down(&self, patience: std::time::Duration) -> bool {
+        self.workers.shutdown(patience)
+    }
+}
+
+/// Most threads that wait for the host's disks at a time.
+const WORKERS: usize = 4;

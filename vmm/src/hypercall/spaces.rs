@@ -1,0 +1,209 @@
+//! The page tables of all processes, and the protocol by which vCPUs forget what was taken out of them.
+//!
+//! **Linking.** A page fault of ring 3 asks for the region it touched; the links go into the mailbox of the vCPU that faulted.
+//! Until that vCPU has written them no other vCPU gets links of the same process (it is told to try again), so links take
+//! effect in the order in which they were made.
+//!
+//! **Flushing.** The links that clear a range go to *every* vCPU, each followed by the order to reload CR3 and acknowledge: behind
+//! any older link in the same mailbox, ahead of any newer one, because no links are made for the process until the last
+//! acknowledgement. Threads that fault meanwhile are parked and resumed at the end.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use zircon::{ProcessId, ThreadId, Token};
+
+use crate::machine::tables::{
+    AddressSpace, ENTRIES, FlushId, Leaf, Link, OutOfTables, TableMemory, TablePool,
+};
+use crate::machine::{KERNEL_ROOT_ENTRY, Ram};
+
+/// All address spaces of a VM.
+#[derive(Debug)]
+pub(super) struct Spaces {
+    ram: Tables,
+    pool: TablePool,
+    spaces: BTreeMap<ProcessId, Space>,
+    flushes: BTreeMap<u64, Flush>,
+    next_flush: u64,
+}
+
+#[derive(Debug)]
+struct Tables(Ram);
+
+impl TableMemory for Tables {
+    fn write_table(&self, gpa: u64, entries: &[u64; ENTRIES]) {
+        if let Err(error) = self.0.write_entries(gpa, entries) {
+            // The pool hands out pages of RAM only.
+            log::error!("page table at {gpa:#x}: {error}");
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Space {
+    tables: AddressSpace,
+    /// Flushes under way.
+    flushing: u32,
+    /// The vCPU that has links to write.
+    linking: Option<u32>,
+    /// Threads that faulted during a flush.
+    parked: Vec<ThreadId>,
+}
+
+#[derive(Debug)]
+struct Flush {
+    process: ProcessId,
+    token: Token,
+    id: FlushId,
+    /// vCPUs that have not acknowledged.
+    left: u32,
+}
+
+/// What a page fault got.
+#[derive(Debug)]
+pub(super) enum Linked {
+    /// Write these (perhaps none), then try the access again.
+    Links(Vec<Link>),
+    /// Another vCPU is about to write links: make it do so, and try again.
+    Behind(u32),
+    /// A flush is under way: the thread is to be parked until its end.
+    Flushing,
+    /// No table pages are left.
+    OutOfTables(OutOfTables),
+}
+
+/// A flush that begins: what every vCPU gets.
+#[derive(Debug)]
+pub(super) struct FlushOrder {
+    pub id: u64,
+    pub links: Vec<Link>,
+}
+
+/// A flush that is over.
+#[derive(Debug)]
+pub(super) struct Flushed {
+    pub token: Token,
+    pub resume: Vec<ThreadId>,
+}
+
+impl Spaces {
+    pub fn new(ram: Ram, tables: Range<u64>) -> Self {
+        Spaces {
+            ram: Tables(ram),
+            pool: TablePool::new(tables),
+            spaces: BTreeMap::new(),
+            flushes: BTreeMap::new(),
+            next_flush: 1,
+        }
+    }
+
+    /// Page-table root of a process; its tables are made at first use.
+    pub fn root(&mut self, process: ProcessId) -> Result<u64, OutOfTables> {
+        if let Some(space) = self.spaces.get(&process) {
+            return Ok(space.tables.root());
+        }
+        let tables = AddressSpace::new(&mut self.pool, &self.ram, KERNEL_ROOT_ENTRY)?;
+        let root = tables.root();
+        let space = Space {
+            tables,
+            flushing: 0,
+            linking: None,
+            parked: Vec::new(),
+        };
+        self.spaces.insert(process, space);
+        Ok(root)
+    }
+
+    /// Makes `address` reachable for a thread of vCPU `vcpu`.
+    pub fn link(
+        &mut self,
+        process: ProcessId,
+        vcpu: u32,
+        thread: ThreadId,
+        address: u64,
+        leaf_at: impl FnMut(u64) -> Option<Leaf>,
+    ) -> Linked {
+        let Some(space) = self.spaces.get_mut(&process) else {
+            return Linked::Links(Vec::new());
+        };
+        if space.flushing > 0 {
+            space.parked.push(thread);
+            return Linked::Flushing;
+        }
+        if let Some(other) = space.linking.filter(|&other| other != vcpu) {
+            return Linked::Behind(other);
+        }
+        match space
+            .tables
+            .link(&mut self.pool, &self.ram, address, leaf_at)
+        {
+            Ok(links) => {
+                if !links.is_empty() {
+                    space.linking = Some(vcpu);
+                }
+                Linked::Links(links)
+            }
+            Err(error) => Linked::OutOfTables(error),
+        }
+    }
+
+    /// The guest kernel of `vcpu` has written all its links.
+    pub fn links_written(&mut self, vcpu: u32) {
+        for space in self.spaces.values_mut() {
+            if space.linking == Some(vcpu) {
+                space.linking = None;
+            }
+        }
+    }
+
+    /// Takes a range out; `None` if nothing of it was ever linked, so that there is nothing to forget.
+    pub fn begin_flush(
+        &mut self,
+        process: ProcessId,
+        range: Range<u64>,
+        token: Token,
+        vcpus: u32,
+    ) -> Option<FlushOrder> {
+        let space = self.spaces.get_mut(&process)?;
+        let links = space.tables.unlink(range.start, range.end);
+        if links.is_empty() && space.flushing == 0 {
+            return None;
+        }
+        let id = self.next_flush;
+        self.next_flush += 1;
+        space.flushing += 1;
+        let flush = Flush {
+            process,
+            token,
+            id: space.tables.begin_flush(),
+            left: vcpus,
+        };
+        self.flushes.insert(id, flush);
+        Some(FlushOrder { id, links })
+    }
+
+    /// One more vCPU acknowledged; the last one ends the flush.
+    pub fn acknowledge(&mut self, id: u64) -> Option<Flushed> {
+        let flush = self.flushes.get_mut(&id)?;
+        flush.left -= 1;
+        if flush.left > 0 {
+            return None;
+        }
+        let Flush {
+            process,
+            token,
+            id: tables,
+            ..
+        } = self.flushes.remove(&id)?;
+        let mut resume = Vec::new();
+        if let Some(space) = self.spaces.get_mut(&process) {
+            space.tables.flushed(&mut self.pool, tables);
+            space.flushing -= 1;
+            if space.flushing == 0 {
+                resume.append(&mut space.parked);
+            }
+        }
+        Some(Flushed { token, resume })
+    }
+}

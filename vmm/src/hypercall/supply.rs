@@ -1,0 +1,170 @@
+//! Answering the page requests of VMOs that the VMM provides.
+//!
+//! A request is served on the thread that met it as far as the pager has the data at once; the rest goes to a worker. Pages are
+//! read into a buffer, installed, and published, in runs of at most [`RUN`] pages. What is read ahead of a request may fail
+//! without anybody noticing; what was asked for fails the request.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use protocol::{PAGE_SIZE, Status};
+use zircon::Pages;
+
+use super::shared::{Vm, lock};
+use crate::pager::{HostPager, ReadAhead, ReadError, Wait};
+
+/// Most pages read at once.
+const RUN: u64 = 64;
+
+/// A VMO that the VMM provides.
+#[derive(Debug)]
+pub(crate) struct HostVmo {
+    pager: Arc<dyn HostPager>,
+    ahead: Mutex<ReadAhead>,
+}
+
+impl HostVmo {
+    pub fn new(pager: Arc<dyn HostPager>) -> Self {
+        HostVmo {
+            pager,
+            ahead: Mutex::new(ReadAhead::new()),
+        }
+    }
+}
+
+impl Vm {
+    /// Serves a request as far as that needs no waiting.
+    pub(super) fn host_read(self: &Vm, pages: Pages) {
+        self.stats.page_request(pages.count);
+        let Some(host) = lock(&self.host_vmos).get(&pages.vmo).cloned() else {
+            return;
+        };
+        let total = host.pager.size().div_ceil(PAGE_SIZE);
+        let plan = lock(&host.ahead).plan(pages.range(), total);
+        self.serve(&host, pages, plan.end, Wait::Never);
+    }
+
+    /// Serves `asked`, and on to `end` while it is there.
+    fn serve(&self, host: &Arc<HostVmo>, asked: Pages, end: u64, wait: Wait) {
+        let asked_end = asked.first + asked.count;
+        let mut first = asked.first;
+        let mut buffer = Vec::new();
+        while first < end {
+            let ahead = first >= asked_end;
+            let stop = if ahead {
+                end
+            } else {
+                asked_end.max((first + RUN).min(end))
+            };
+            let count = (stop - first).min(RUN);
+            match self.serve_run(
+                host,
+                Pages {
+                    first,
+                    count,
+                    ..asked
+                },
+                asked_end,
+                &mut buffer,
+                wait,
+            ) {
+                Ok(()) => first += count,
+                Err(_) if ahead => return,
+                Err(ReadError::WouldBlock) => {
+                    let rest = Pages {
+                        first,
+                        count: asked_end - first,
+                        ..asked
+                    };
+                    return self.serve_later(host, rest, end);
+                }
+                Err(ReadError::Failed { status, reason }) => {
+                    return self.fail(
+                        Pages {
+                            first,
+                            count: asked_end - first,
+                            ..asked
+                        },
+                        status,
+                        reason,
+                    );
+                }
+            }
+        }
+    }
+
+    /// One run; if pages beyond those asked for spoil it, without them.
+    fn serve_run(
+        &self,
+        host: &HostVmo,
+        run: Pages,
+        asked_end: u64,
+        buffer: &mut Vec<u8>,
+        wait: Wait,
+    ) -> Result<(), ReadError> {
+        let result = self.read_and_supply(host, run, asked_end, buffer, wait);
+        let asked = asked_end.saturating_sub(run.first);
+        if result.is_err() && asked > 0 && asked < run.count {
+            let run = Pages {
+                count: asked,
+                ..run
+            };
+            return self.read_and_supply(host, run, asked_end, buffer, wait);
+        }
+        result
+    }
+
+    fn read_and_supply(
+        &self,
+        host: &HostVmo,
+        run: Pages,
+        asked_end: u64,
+        buffer: &mut Vec<u8>,
+        wait: Wait,
+    ) -> Result<(), ReadError> {
+        let bytes = (run.count * PAGE_SIZE) as usize;
+        buffer.resize(bytes, 0);
+        host.pager.read(run.first * PAGE_SIZE, buffer, wait)?;
+        let begun = self.core().supply_begin(run);
+        for (id, pages) in begun {
+            let start = ((pages.first - run.first) * PAGE_SIZE) as usize;
+            let content = buffer.get(start..start + (pages.count * PAGE_SIZE) as usize);
+            let result = self
+                .memory
+                .supply(pages.vmo, pages.first, content.unwrap_or_default());
+            let asked = asked_end.saturating_sub(pages.first).min(pages.count);
+            self.stats.supplied(asked, pages.count - asked);
+            let failed = match result {
+                zircon::MemoryResult::Failed(status) => Some(status),
+                _ => None,
+            };
+            let now = self.now();
+            self.core().memory_done(now, id, result);
+            if let Some(status) = failed {
+                let reason = format!("no memory for {} pages of VMO {}", pages.count, pages.vmo.0);
+                return Err(ReadError::Failed { status, reason });
+            }
+        }
+        Ok(())
+    }
+
+    fn fail(&self, pages: Pages, status: Status, reason: String) {
+        log::warn!("{reason}");
+        *lock(&self.pager_failure) = Some(reason);
+        let now = self.now();
+        self.core().supply_fail(now, pages, status);
+    }
+
+    /// Leaves a request that has to wait for the host to a worker.
+    fn serve_later(&self, host: &Arc<HostVmo>, asked: Pages, end: u64) {
+        let Some(vm) = self.this() else { return };
+        let host = Arc::clone(host);
+        let job = move || {
+            vm.serve(&host, asked, end, Wait::Allowed);
+            vm.drain(None);
+        };
+        if let Err(error) = self.workers.submit(job) {
+            self.fail(asked, Status::IO, error.to_string());
+        }
+    }
+}

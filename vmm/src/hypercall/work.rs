@@ -1,0 +1,314 @@
+//! Carrying out what the core asks for.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use zircon::{Completion, Exception, OpResult, ThreadId, Token, VmoId, Work};
+
+use super::mailbox::{Call, Item};
+use super::shared::{Vm, lock};
+use super::spaces::FlushOrder;
+use crate::machine::{Registers, new_context};
+use crate::outcome::End;
+
+/// The call on whose behalf a vCPU's thread drains.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mine<'a> {
+    pub vcpu: u32,
+    /// The call, if it has not ended yet.
+    pub token: Option<Token>,
+    pub thread: Option<ThreadId>,
+    /// The thread's registers, for a report.
+    pub registers: &'a Registers,
+}
+
+impl Vm {
+    /// Does everything the core has asked for so far, and what follows from it. Returns the end of the caller's own call, if it
+    /// came.
+    pub(super) fn drain(&self, mine: Option<Mine<'_>>) -> Option<OpResult> {
+        let from = mine.map(|mine| mine.vcpu);
+        let mut result = None;
+        loop {
+            let (work, deadline) = {
+                let mut core = self.core();
+                let work = core.next_work();
+                if let Some(Work::Sized { vmo, pages }) = work {
+                    // While the core is locked, so that no other thread's work on the VMO comes first.
+                    self.size_storage(vmo, pages);
+                }
+                (work, core.next_deadline())
+            };
+            let Some(work) = work else {
+                self.arm(deadline);
+                return result;
+            };
+            match work {
+                Work::Memory(id, op) => {
+                    let done = self.memory.perform(&op);
+                    let now = self.now();
+                    self.core().memory_done(now, id, done);
+                }
+                Work::Sized { .. } => {}
+                Work::Complete(completion) => {
+                    if mine.is_some_and(|mine| mine.token == Some(completion.token)) {
+                        result = Some(completion.result);
+                    } else {
+                        self.complete(completion, from);
+                    }
+                }
+                Work::HostRead(pages) => self.host_read(pages),
+                Work::StartThread {
+                    thread,
+                    process,
+                    entry,
+                    stack,
+                    arg1,
+                    arg2,
+                } => {
+                    let root = lock(&self.spaces).root(process);
+                    match root {
+                        Ok(root) => {
+                            let context = new_context(0, root, entry, stack, [arg1, arg2]);
+                            self.place(thread);
+                            self.post(thread, Item::Start(thread, Box::new(context)), from);
+                        }
+                        Err(error) => self.stop(End::GuestKernel(error.to_string())),
+                    }
+                }
+                Work::EndThread(thread) => {
+                    self.post(thread, Item::Kill(thread), from);
+                    let vcpu = lock(&self.threads).remove(&thread);
+                    if let Some(mailbox) = vcpu.and_then(|vcpu| self.mailbox(vcpu)) {
+                        mailbox.lock().calls.remove(&thread);
+                    }
+                }
+                Work::SetBase { thread, gs, value } => {
+                    self.post(thread, Item::SetBase { thread, gs, value }, from);
+                }
+                Work::Flush {
+                    process,
+                    start,
+                    end,
+                    token,
+                } => {
+                    let order =
+                        lock(&self.spaces).begin_flush(process, start..end, token, self.vcpus());
+                    match order {
+                        None => {
+                            let now = self.now();
+                            self.core().flush_done(now, token);
+                        }
+                        Some(order) => self.order_flush(order, from),
+                    }
+                }
+                Work::Exception(exception) => self.report(&exception, mine),
+                Work::ProcessEnded { process, code } if process == self.program => {
+                    self.stop(End::Exited(code));
+                }
+                Work::ProcessEnded { .. } => {}
+                Work::DebugWrite(bytes) => self.host.write(&bytes),
+                Work::Free(vmo) => {
+                    lock(&self.host_vmos).remove(&vmo);
+                    // At the end of a run vCPUs may still use the addresses; the process's end frees them.
+                    if !self.is_stopped() {
+                        if let Err(error) = self.memory.destroy(vmo) {
+                            log::error!("freeing VMO {}: {error}", vmo.0);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells memory how large a VMO is. Nothing is allocated.
+    fn size_storage(&self, vmo: VmoId, pages: u64) {
+        let known = self.memory.set_size_hint(vmo, pages);
+        if let Err(error) = known.or_else(|_| self.memory.create(vmo, pages)) {
+            log::error!("storage of VMO {}: {error}", vmo.0);
+        }
+    }
+
+    /// A call that another thread made has ended.
+    pub(super) fn complete(&self, completion: Completion, from: Option<u32>) {
+        let Completion {
+            token,
+            thread,
+            result,
+        } = completion;
+        let Some(vcpu) = self.vcpu_of(thread) else {
+            return;
+        };
+        let Some(mailbox) = self.mailbox(vcpu) else {
+            return;
+        };
+        let mut state = mailbox.lock();
+        match state.calls.remove(&thread) {
+            Some(Call::Open(open)) if open == token => {
+                state.calls.insert(thread, Call::Answered(result));
+            }
+            Some(Call::Parked {
+                token: parked,
+                fault,
+                write,
+                ..
+            }) if parked == token => {
+                drop(state);
+                if let Some(since) = fault {
+                    self.stats.fault_served(vcpu, since.elapsed());
+                }
+                if let Some(write) = write {
+                    let (vmo, offset, bytes) = (write.vmo, write.offset, write.bytes);
+                    self.memory
+                        .perform(&zircon::MemoryOp::Write { vmo, offset, bytes });
+                }
+                let item = match result {
+                    OpResult::Returned(value) => Item::Complete(thread, value),
+                    OpResult::Retry => Item::Resume(thread),
+                    OpResult::Gone => return,
+                };
+                self.post(thread, item, from);
+            }
+            Some(other) => {
+                state.calls.insert(thread, other);
+            }
+            None => {}
+        }
+    }
+
+    /// Gives a new thread to the vCPU with the fewest.
+    fn place(&self, thread: ThreadId) {
+        let mut threads = lock(&self.threads);
+        let mut load: BTreeMap<u32, usize> = (0..self.vcpus()).map(|vcpu| (vcpu, 0)).collect();
+        for vcpu in threads.values() {
+            *load.entry(*vcpu).or_default() += 1;
+        }
+        if let Some((&vcpu, _)) = load.iter().min_by_key(|(_, count)| **count) {
+            threads.insert(thread, vcpu);
+        }
+    }
+
+    /// An exception that nobody handles is the end of the run.
+    fn report(&self, exception: &Exception, mine: Option<Mine<'_>>) {
+        let own = mine.filter(|mine| mine.thread == Some(exception.thread));
+        let registers = match own {
+            Some(mine) => Some(*mine.registers),
+            None => self.parked_registers(exception.thread),
+        };
+        let mut report = exception.to_string();
+        if let Some(why) = lock(&self.pager_failure).take() {
+            report.push_str(&format!("\npager      {why}"));
+        }
+        if let Some(registers) = registers {
+            report.push('\n');
+            report.push_str(&describe(&registers));
+        }
+        self.stop(End::Exception(report));
+    }
+
+    fn parked_registers(&self, thread: ThreadId) -> Option<Registers> {
+        let mailbox = self.mailbox(self.vcpu_of(thread)?)?;
+        match mailbox.lock().calls.get(&thread)? {
+            Call::Parked { registers, .. } => Some(**registers),
+            Call::Open(_) | Call::Answered(_) => None,
+        }
+    }
+
+    /// Marks the call of a thread as open; the core is locked, so nobody has seen its end yet.
+    pub(super) fn open_call(&self, vcpu: u32, thread: ThreadId, token: Token) {
+        if let Some(mailbox) = self.mailbox(vcpu) {
+            mailbox.lock().calls.insert(thread, Call::Open(token));
+        }
+    }
+
+    /// The call of a thread has ended on the vCPU's own thread.
+    pub(super) fn forget_call(&self, vcpu: u32, thread: ThreadId) {
+        if let Some(mailbox) = self.mailbox(vcpu) {
+            mailbox.lock().calls.remove(&thread);
+        }
+    }
+
+    /// Has every vCPU carry out a flush.
+    fn order_flush(&self, order: FlushOrder, from: Option<u32>) {
+        for (vcpu, mailbox) in (0..).zip(&self.mailboxes) {
+            let links = order.links.iter().copied().map(Item::Link);
+            mailbox.post(links.chain([Item::Flush(order.id)]), from == Some(vcpu));
+        }
+    }
+
+    /// The vCPU's thread has done what it could for an open call: its end, if anybody brought it meanwhile; else the guest thread
+    /// is parked from now on.
+    pub(super) fn close_call(
+        &self,
+        vcpu: u32,
+        thread: ThreadId,
+        parked: Parked,
+    ) -> Option<OpResult> {
+        let mailbox = self.mailbox(vcpu)?;
+        let mut state = mailbox.lock();
+        match state.calls.remove(&thread) {
+            Some(Call::Answered(result)) => Some(result),
+            Some(Call::Open(token)) => {
+                let Parked {
+                    fault,
+                    registers,
+                    write,
+                } = parked;
+                let registers = Box::new(registers);
+                state.calls.insert(
+                    thread,
+                    Call::Parked {
+                        token,
+                        fault,
+                        registers,
+                        write,
+                    },
+                );
+                state.items.push_back(Item::Park(thread));
+                None
+            }
+            // The thread was ended.
+            _ => Some(OpResult::Gone),
+        }
+    }
+}
+
+/// What is kept of a thread that parks.
+#[derive(Debug)]
+pub(super) struct Parked {
+    /// When the fault happened, if it is one.
+    pub fault: Option<Instant>,
+    pub registers: Registers,
+    pub write: Option<super::mailbox::LateWrite>,
+}
+
+/// The general registers, four to a line.
+pub(super) fn describe(r: &Registers) -> String {
+    let named = [
+        ("rip", r.rip),
+        ("rsp", r.rsp),
+        ("rbp", r.rbp),
+        ("flg", r.rflags),
+        ("rax", r.rax),
+        ("rbx", r.rbx),
+        ("rcx", r.rcx),
+        ("rdx", r.rdx),
+        ("rsi", r.rsi),
+        ("rdi", r.rdi),
+        ("r8 ", r.r8),
+        ("r9 ", r.r9),
+        ("r10", r.r10),
+        ("r11", r.r11),
+        ("r12", r.r12),
+        ("r13", r.r13),
+        ("r14", r.r14),
+        ("r15", r.r15),
+    ];
+    let lines = named.chunks(4).map(|line| {
+        let line: Vec<String> = line
+            .iter()
+            .map(|(name, value)| format!("{name} {value:016x}"))
+            .collect();
+        format!("           {}", line.join("  "))
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
