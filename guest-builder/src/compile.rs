@@ -49,7 +49,7 @@ pub fn target_dir(workspace: &Path) -> PathBuf {
 /// [`Error::Failed`] when they do not compile (cargo has printed why), [`Error::Start`], [`Error::Io`] or
 /// [`Error::NoImage`] when something is missing.
 pub fn build(workspace: &Path, toolchain: &Toolchain, guest: Guest) -> Result<Vec<Image>> {
-    let mut command = inner_cargo(workspace, toolchain, "build");
+    let mut command = inner_command(&toolchain.cargo, workspace, toolchain, "build");
     run(command.args(["--bins", "--package", guest.package]))?;
 
     let output = target_dir(workspace).join(TARGET).join(PROFILE);
@@ -71,10 +71,13 @@ pub fn build(workspace: &Path, toolchain: &Toolchain, guest: Guest) -> Result<Ve
 ///
 /// As [`build`].
 pub fn clippy(workspace: &Path, toolchain: &Toolchain, guest: Guest) -> Result<bool> {
-    if !toolchain.cargo.with_file_name("cargo-clippy").is_file() {
+    // Cargo itself would take the one in PATH, which may be another toolchain's.
+    let clippy = toolchain.cargo.with_file_name("cargo-clippy");
+    if !clippy.is_file() {
         return Ok(false);
     }
-    let mut command = inner_cargo(workspace, toolchain, "clippy");
+    let mut command = inner_command(&clippy, workspace, toolchain, "clippy");
+    command.env("CARGO", &toolchain.cargo);
     command.args([
         "--bins",
         "--package",
@@ -87,10 +90,15 @@ pub fn clippy(workspace: &Path, toolchain: &Toolchain, guest: Guest) -> Result<b
     Ok(true)
 }
 
-/// A cargo command for the guest target, in a clean environment.
-fn inner_cargo(workspace: &Path, toolchain: &Toolchain, subcommand: &str) -> Command {
+/// A command of cargo, or of a program that runs it, for the guest target in a clean environment.
+fn inner_command(
+    program: &Path,
+    workspace: &Path,
+    toolchain: &Toolchain,
+    subcommand: &str,
+) -> Command {
     let target_dir = target_dir(workspace);
-    let mut command = Command::new(&toolchain.cargo);
+    let mut command = Command::new(program);
     command.current_dir(workspace).arg(subcommand);
     command.args([
         "--locked",

@@ -13,6 +13,10 @@ fn toolchain(core: Core, linker: Linker) -> Toolchain {
     }
 }
 
+fn build_command(toolchain: &Toolchain) -> Command {
+    inner_command(&toolchain.cargo, Path::new("/src/zvmm"), toolchain, "build")
+}
+
 fn environment(command: &Command) -> BTreeMap<String, String> {
     let set = command
         .get_envs()
@@ -73,16 +77,11 @@ fn variables_about_the_machine_stay() {
 
 #[test]
 fn nightly_features_are_switched_on_only_to_compile_core() {
-    let workspace = Path::new("/src/zvmm");
-    let prebuilt = inner_cargo(
-        workspace,
-        &toolchain(Core::Prebuilt, Linker::RustLld),
-        "build",
-    );
+    let prebuilt = build_command(&toolchain(Core::Prebuilt, Linker::RustLld));
     assert!(!environment(&prebuilt).contains_key("RUSTC_BOOTSTRAP"));
     assert!(!command_line(&prebuilt).contains("-Z"));
 
-    let source = inner_cargo(workspace, &toolchain(Core::FromSource, Linker::Ld), "build");
+    let source = build_command(&toolchain(Core::FromSource, Linker::Ld));
     assert_eq!(
         environment(&source)
             .get("RUSTC_BOOTSTRAP")
@@ -105,11 +104,7 @@ fn the_linker_is_named_only_when_it_is_not_the_targets_own() {
 
 #[test]
 fn the_inner_cargo_shares_no_directory_with_the_outer_one() {
-    let command = inner_cargo(
-        Path::new("/src/zvmm"),
-        &toolchain(Core::Prebuilt, Linker::Ld),
-        "build",
-    );
+    let command = build_command(&toolchain(Core::Prebuilt, Linker::Ld));
     let build_dir = environment(&command)
         .get("CARGO_BUILD_BUILD_DIR")
         .cloned()

@@ -74,7 +74,7 @@ impl fmt::Display for Error {
             Self::Failed { command, status } => {
                 write!(
                     f,
-                    "the guests do not build: `{command}` ended with {status}"
+                    "building or linting the guests failed: `{command}` ended with {status}"
                 )
             }
             Self::NoImage { path } => write!(
