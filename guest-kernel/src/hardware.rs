@@ -31,7 +31,8 @@ impl ThisCpu {
 
     /// The context in `slot`.
     fn context_pointer(&mut self, slot: u32) -> *mut ThreadContext {
-        self.context(slot).map_or(core::ptr::null_mut(), core::ptr::from_mut)
+        self.context(slot)
+            .map_or(core::ptr::null_mut(), core::ptr::from_mut)
     }
 }
 
@@ -53,7 +54,10 @@ impl Cpu for ThisCpu {
     }
 
     fn write_link(&mut self, address: u64, value: u64) {
-        assert!(address < RAM_SIZE && address % 8 == 0, "link outside guest RAM");
+        assert!(
+            address < RAM_SIZE && address % 8 == 0,
+            "link outside guest RAM"
+        );
         // SAFETY: guest RAM is mapped at KERNEL_BASE, and the address is in it and aligned. Page tables are no Rust
         // objects; the VMM names only entries of tables that it built.
         unsafe { ((KERNEL_BASE + address) as *mut u64).write_volatile(value) }

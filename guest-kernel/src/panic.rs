@@ -27,9 +27,17 @@ impl Write for Message {
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    let mut message = Message { bytes: [0; 256], len: 0 };
+    let mut message = Message {
+        bytes: [0; 256],
+        len: 0,
+    };
     let _ = write!(message, "{info}");
-    port::call(KernelCall::Panic, PANIC_RUST, &raw const message.bytes as u64, message.len as u64);
+    port::call(
+        KernelCall::Panic,
+        PANIC_RUST,
+        &raw const message.bytes as u64,
+        message.len as u64,
+    );
     loop {
         port::halt();
     }
