@@ -1,0 +1,112 @@
+//! Kicks, the mailbox interrupt, idling.
+
+use std::{sync::mpsc, thread, time::Instant};
+
+use protocol::vcpu::EntryKind::{Complete, Kill, Preempt};
+use vmm::machine::{Exit, Injection};
+
+use crate::{
+    harness::{Guest, entry},
+    program,
+};
+
+program!(spin, "2: inc rsi", "jmp 2b");
+
+#[test]
+fn a_spinning_guest_can_be_kicked_and_preempted() {
+    let mut guest = Guest::new(spin());
+    guest.start(0, 5);
+    let kick = guest.vcpu.kick_handle();
+    let kicker = thread::spawn(move || kick.kick());
+    assert_eq!(guest.run(), Exit::Interrupted);
+    kicker.join().unwrap();
+    // The kick may have come before the thread was started.
+    let mut posted = false;
+    while !(posted && guest.vcpu.area().is_drained().unwrap()) {
+        if !posted && guest.vcpu.area().is_drained().unwrap() {
+            guest.post(&[entry(Kill, 0, 0, 0)]);
+            posted = true;
+        }
+        if guest.vcpu.inject_mailbox().unwrap() == Injection::PutOff {
+            assert_eq!(guest.run(), Exit::InterruptWindow);
+            continue;
+        }
+        assert_eq!(guest.run(), Exit::Halt);
+    }
+    assert_eq!(guest.vcpu.area().current_slot().unwrap(), None);
+}
+
+#[test]
+fn no_kick_is_lost() {
+    let mut guest = Guest::new(spin());
+    guest.start(0, 0);
+    let kick = guest.vcpu.kick_handle();
+    let (done, wait) = mpsc::channel();
+    let kicker = thread::spawn(move || {
+        for _ in 0..300 {
+            kick.kick();
+            // The next only when this one has been reported.
+            wait.recv().unwrap();
+        }
+    });
+    let start = Instant::now();
+    for _ in 0..300 {
+        assert_eq!(guest.run(), Exit::Interrupted);
+        done.send(()).unwrap();
+    }
+    kicker.join().unwrap();
+    println!(
+        "300 kicks of a running vCPU: {:?} each",
+        start.elapsed() / 300
+    );
+}
+
+#[test]
+fn a_kick_of_a_vcpu_that_is_out_takes_effect_at_the_next_run() {
+    let mut guest = Guest::new(spin());
+    guest.start(0, 0);
+    guest.vcpu.kick_handle().kick();
+    assert_eq!(guest.run(), Exit::Interrupted);
+    let kick = guest.vcpu.kick_handle();
+    drop(guest);
+    kick.kick();
+}
+
+program!(
+    call_and_spin,
+    "mov eax, 2",
+    "syscall",
+    "3: cmp rax, 0",
+    "je 3b",
+    "mov eax, 3",
+    "syscall"
+);
+
+#[test]
+fn the_mailbox_interrupt_reaches_a_spinning_program() {
+    let mut guest = Guest::new(call_and_spin());
+    guest.start(0, 0);
+    assert_eq!(guest.expect_syscall().0, 2);
+    guest.vcpu.answer(0, false);
+    guest.vcpu.kick_handle().kick();
+    assert_eq!(guest.run(), Exit::Interrupted);
+    guest.post(&[entry(Complete, 0, 1, 0), entry(Preempt, 0, 0, 0)]);
+    while guest.vcpu.inject_mailbox().unwrap() == Injection::PutOff {
+        assert_eq!(guest.run(), Exit::InterruptWindow);
+    }
+    assert_eq!(guest.expect_syscall().0, 3);
+}
+
+#[test]
+fn an_idle_vcpu_halts_again_when_the_mailbox_is_empty() {
+    let mut guest = Guest::new(spin());
+    for _ in 0..3 {
+        assert_eq!(guest.run(), Exit::Halt);
+    }
+    assert_eq!(
+        guest.vcpu.inject_mailbox().unwrap(),
+        Injection::PutOff,
+        "ring 0 takes none"
+    );
+    assert_eq!(guest.run(), Exit::Halt);
+}

@@ -1,0 +1,167 @@
+//! Several threads on a vCPU, and several vCPUs.
+
+use std::thread;
+
+use protocol::vcpu::EntryKind::{Complete, Kill, Park, Preempt, Resume};
+use vmm::machine::{Exit, new_context};
+
+use crate::{
+    harness::{Guest, USER, entry},
+    program,
+};
+
+program!(
+    keep_sse_state,
+    "movq xmm0, rdi",
+    "movq xmm15, rdi",
+    "push rdi",
+    "fild qword ptr [rsp]",
+    "2: pxor xmm1, xmm1",
+    "mov eax, 1",
+    "movq rsi, xmm0",
+    "movq rdx, xmm15",
+    "syscall",
+    "jmp 2b",
+);
+
+#[test]
+fn threads_take_turns_and_keep_their_sse_state() {
+    let mut guest = Guest::new(keep_sse_state());
+    for slot in 0..3 {
+        guest.start(slot, 100 + u64::from(slot));
+        // Let it be taken off the mailbox before the next batch.
+        if slot == 0 {
+            assert_eq!(guest.expect_syscall(), (1, 100, 100));
+        } else {
+            guest.vcpu.answer(0, true);
+            guest.expect_syscall();
+        }
+    }
+    let mut seen = Vec::new();
+    for _ in 0..9 {
+        guest.post(&[entry(Preempt, 0, 0, 0)]);
+        guest.vcpu.answer(0, true);
+        let (_, rdi, rsi) = guest.expect_syscall();
+        assert_eq!((rsi, guest.vcpu.registers().rdx), (rdi, rdi));
+        assert_eq!(guest.vcpu.area().runnable().unwrap(), 2);
+        seen.push(rdi);
+    }
+    assert_eq!(seen, [101, 102, 100, 101, 102, 100, 101, 102, 100]);
+}
+
+#[test]
+fn a_parked_thread_lets_another_run_and_comes_back() {
+    let mut guest = Guest::new(keep_sse_state());
+    guest.start(0, 7);
+    assert_eq!(guest.expect_syscall().1, 7);
+    guest.vcpu.answer(0, true);
+    guest.start(1, 8);
+    guest.expect_syscall();
+    guest.vcpu.answer(0, true);
+    guest.post(&[entry(Park, 0, 0, 0)]);
+    assert_eq!(guest.expect_syscall(), (1, 8, 8));
+    assert_eq!(guest.vcpu.area().current_slot().unwrap(), Some(1));
+    guest.vcpu.answer(0, true);
+    guest.post(&[entry(Park, 1, 0, 0)]);
+    assert_eq!(guest.run(), Exit::Halt);
+    guest.post(&[entry(Complete, 1, 0, 0), entry(Kill, 0, 0, 0)]);
+    assert_eq!(guest.expect_syscall(), (1, 8, 8));
+    assert_eq!(guest.vcpu.area().runnable().unwrap(), 0);
+}
+
+program!(
+    show_bases,
+    "mov rsi, fs:[0]",
+    "mov rdx, gs:[0]",
+    "mov eax, 1",
+    "syscall",
+    "jmp guest_show_bases",
+);
+
+#[test]
+fn each_thread_has_its_segment_bases() {
+    let mut guest = Guest::new(show_bases());
+    for slot in 0..2u64 {
+        let base = USER + 0x3000 + 0x100 * slot;
+        guest.write(base, &(10 + slot).to_le_bytes());
+        guest.write(base + 0x80, &(20 + slot).to_le_bytes());
+        let mut context = new_context(slot as u32, guest.root(), USER, USER + 0x8000, [slot, 0]);
+        context.fs_base = base;
+        context.gs_base = base + 0x80;
+        guest
+            .vcpu
+            .area()
+            .set_context(slot as u32, &context)
+            .unwrap();
+    }
+    guest.post(&[entry(Resume, 0, 0, 0), entry(Resume, 1, 0, 0)]);
+    for turn in 0..6 {
+        let (_, slot, fs) = guest.expect_syscall();
+        assert_eq!(
+            (slot, fs, guest.vcpu.registers().rdx),
+            (turn % 2, 10 + slot, 20 + slot)
+        );
+        let bases = guest.vcpu.segment_bases().unwrap();
+        assert_eq!(bases.fs, USER + 0x3000 + 0x100 * slot);
+        assert_eq!(bases.gs, bases.fs + 0x80);
+        guest.vcpu.answer(0, true);
+        guest.post(&[entry(Preempt, 0, 0, 0)]);
+    }
+}
+
+#[test]
+fn every_slot_of_a_vcpu_can_hold_a_thread() {
+    let mut guest = Guest::new(keep_sse_state());
+    let mut seen = Vec::new();
+    for slot in 0..512 {
+        let context = new_context(slot, guest.root(), USER, USER + 0x8000, [slot.into(), 0]);
+        guest.vcpu.area().set_context(slot, &context).unwrap();
+    }
+    let resume: Vec<_> = (0..512).map(|slot| entry(Resume, slot, 0, 0)).collect();
+    let mut queue: std::collections::VecDeque<_> = resume.into();
+    guest.vcpu.area().post(&mut queue).unwrap();
+    while seen.len() < 512 {
+        match guest.run() {
+            Exit::Syscall => {
+                seen.push(guest.vcpu.registers().rdi);
+                guest.vcpu.answer(0, true);
+                guest.post(&[entry(Preempt, 0, 0, 0)]);
+            }
+            exit => {
+                assert_eq!(exit, Exit::KernelCall(protocol::boot::KernelCall::Mailbox));
+                guest.vcpu.area().post(&mut queue).unwrap();
+            }
+        }
+    }
+    assert_eq!(seen, (0..512).collect::<Vec<u64>>());
+}
+
+program!(count, "2: inc rsi", "mov eax, 1", "syscall", "jmp 2b");
+
+#[test]
+fn two_vcpus_run_side_by_side() {
+    let mut guest = Guest::with_cpus(2, count());
+    let mut other = guest.others.remove(0);
+    let root = guest.root();
+    let on_other = thread::spawn(move || {
+        assert_eq!(other.run().unwrap(), Exit::Halt);
+        assert_eq!(other.index(), 1);
+        let context = new_context(0, root, USER, USER + 0x9000, [1, 0]);
+        other.area().set_context(0, &context).unwrap();
+        other
+            .area()
+            .post(&mut [entry(Resume, 0, 0, 0)].into())
+            .unwrap();
+        for n in 1..=500 {
+            assert_eq!(other.run().unwrap(), Exit::Syscall);
+            assert_eq!((other.registers().rdi, other.registers().rsi), (1, n));
+            other.answer(0, false);
+        }
+    });
+    guest.start(0, 0);
+    for n in 1..=500 {
+        assert_eq!(guest.expect_syscall(), (1, 0, n));
+        guest.vcpu.answer(0, false);
+    }
+    on_other.join().unwrap();
+}
