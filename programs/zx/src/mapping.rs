@@ -56,6 +56,14 @@ impl Mapping {
         self.len == 0
     }
 
+    /// Takes over a mapping that was made by `Vmar::map`, with an address of the caller's choice.
+    ///
+    /// # Safety
+    /// The range is mapped in the root VMAR, and nobody else unmaps it.
+    pub unsafe fn adopt(base: usize, len: usize) -> Self {
+        Mapping { base, len }
+    }
+
     /// Lets the mapping be: it stays until the program ends.
     pub fn leak(self) -> usize {
         core::mem::ManuallyDrop::new(self).base
