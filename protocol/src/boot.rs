@@ -98,9 +98,18 @@ pub struct ImageHeader {
 
 const _: () = {
     use core::mem::offset_of;
-    assert!(offset_of!(ImageHeader, entry) == 16, "the kernel's assembly fills the header by offset");
-    assert!(offset_of!(ImageHeader, vectors) == 48, "the kernel's assembly fills the header by offset");
-    assert!(offset_of!(ImageHeader, landing) == 48 + 8 * VECTORS, "and reads this word");
+    assert!(
+        offset_of!(ImageHeader, entry) == 16,
+        "the kernel's assembly fills the header by offset"
+    );
+    assert!(
+        offset_of!(ImageHeader, vectors) == 48,
+        "the kernel's assembly fills the header by offset"
+    );
+    assert!(
+        offset_of!(ImageHeader, landing) == 48 + 8 * VECTORS,
+        "and reads this word"
+    );
 };
 
 /// What the guest may know of its host.

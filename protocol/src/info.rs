@@ -31,7 +31,10 @@ pub struct InfoHandleBasic {
     pub padding: u32,
 }
 
-const _: () = assert!(size_of::<InfoHandleBasic>() == 32, "zx_info_handle_basic_t is 32 bytes");
+const _: () = assert!(
+    size_of::<InfoHandleBasic>() == 32,
+    "zx_info_handle_basic_t is 32 bytes"
+);
 
 bitflags::bitflags! {
     /// `zx_info_vmo_t.flags`.
@@ -110,9 +113,18 @@ const _: () = {
     use core::mem::offset_of;
     assert!(size_of::<InfoVmo>() == 176, "zx_info_vmo_t is 176 bytes");
     assert!(offset_of!(InfoVmo, flags) == 80, "flags at 80");
-    assert!(offset_of!(InfoVmo, metadata_bytes) == 104, "version 1 ends at 104");
-    assert!(offset_of!(InfoVmo, populated_bytes) == 120, "version 2 ends at 120");
-    assert!(offset_of!(InfoVmo, committed_private_bytes) == 128, "version 3 ends at 128");
+    assert!(
+        offset_of!(InfoVmo, metadata_bytes) == 104,
+        "version 1 ends at 104"
+    );
+    assert!(
+        offset_of!(InfoVmo, populated_bytes) == 120,
+        "version 2 ends at 120"
+    );
+    assert!(
+        offset_of!(InfoVmo, committed_private_bytes) == 128,
+        "version 3 ends at 128"
+    );
 };
 
 impl InfoVmo {

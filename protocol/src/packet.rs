@@ -14,7 +14,10 @@ pub struct PortPacket {
     pub payload: [u64; 4],
 }
 
-const _: () = assert!(size_of::<PortPacket>() == 48, "zx_port_packet_t is 48 bytes");
+const _: () = assert!(
+    size_of::<PortPacket>() == 48,
+    "zx_port_packet_t is 48 bytes"
+);
 
 /// `ZX_PKT_TYPE_*`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,7 +48,12 @@ impl PortPacket {
     pub const SIZE: usize = size_of::<PortPacket>();
 
     /// A `zx_packet_page_request_t`: flags and reserved words are zero.
-    pub const fn page_request(key: u64, command: PageRequestCommand, offset: u64, length: u64) -> Self {
+    pub const fn page_request(
+        key: u64,
+        command: PageRequestCommand,
+        offset: u64,
+        length: u64,
+    ) -> Self {
         PortPacket {
             key,
             kind: PacketKind::PageRequest as u32,
@@ -60,7 +68,12 @@ impl PortPacket {
             key,
             kind: PacketKind::SignalOne as u32,
             status: 0,
-            payload: [(observed as u64) << 32 | trigger as u64, 1, timestamp as u64, 0],
+            payload: [
+                (observed as u64) << 32 | trigger as u64,
+                1,
+                timestamp as u64,
+                0,
+            ],
         }
     }
 
@@ -82,8 +95,14 @@ impl PortPacket {
     /// The 48 bytes as they stand in user memory.
     pub fn to_bytes(&self) -> [u8; Self::SIZE] {
         let mut bytes = [0; Self::SIZE];
-        let words = [self.key, self.status as u32 as u64 * (1 << 32) + self.kind as u64];
-        for (chunk, word) in bytes.chunks_exact_mut(8).zip(words.iter().chain(&self.payload)) {
+        let words = [
+            self.key,
+            self.status as u32 as u64 * (1 << 32) + self.kind as u64,
+        ];
+        for (chunk, word) in bytes
+            .chunks_exact_mut(8)
+            .zip(words.iter().chain(&self.payload))
+        {
             chunk.copy_from_slice(&word.to_le_bytes());
         }
         bytes
@@ -98,6 +117,11 @@ impl PortPacket {
             *word = u64::from_le_bytes(le);
         }
         let [key, kind_status, payload @ ..] = words;
-        PortPacket { key, kind: kind_status as u32, status: (kind_status >> 32) as i32, payload }
+        PortPacket {
+            key,
+            kind: kind_status as u32,
+            status: (kind_status >> 32) as i32,
+            payload,
+        }
     }
 }

@@ -30,7 +30,10 @@ pub struct StartupHeader {
     pub args_offset: u32,
 }
 
-const _: () = assert!(size_of::<StartupHeader>() == 24, "StartupHeader is 24 bytes");
+const _: () = assert!(
+    size_of::<StartupHeader>() == 24,
+    "StartupHeader is 24 bytes"
+);
 
 /// One named handle given to the program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,7 +47,10 @@ pub struct StartupHandle {
     pub object_type: u32,
 }
 
-const _: () = assert!(size_of::<StartupHandle>() == 40, "StartupHandle is 40 bytes");
+const _: () = assert!(
+    size_of::<StartupHandle>() == 40,
+    "StartupHandle is 40 bytes"
+);
 
 /// `name` NUL-padded to the length of a name, or `None` if it does not fit with its NUL.
 pub fn handle_name(name: &str) -> Option<[u8; MAX_NAME_LEN]> {

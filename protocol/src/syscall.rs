@@ -113,8 +113,13 @@ syscalls! {
 
 const _: () = {
     let mut at = 0;
-    while at < SyscallNumber::ALL.len() {
-        assert!(SyscallNumber::ALL[at] as usize == at, "numbers are dense: tables are indexed by them");
+    let mut rest = SyscallNumber::ALL;
+    while let [first, others @ ..] = rest {
+        assert!(
+            *first as usize == at,
+            "numbers are dense: tables are indexed by them"
+        );
         at += 1;
+        rest = others;
     }
 };

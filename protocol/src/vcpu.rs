@@ -157,13 +157,34 @@ pub mod register {
 
 const _: () = {
     use core::mem::offset_of;
-    assert!(size_of::<VcpuArea>() <= 0x1000, "the area's head is one page");
-    assert!(offset_of!(VcpuArea, scratch) == 8, "the kernel's assembly uses gs:8");
-    assert!(offset_of!(VcpuArea, stack_top) == 16, "the kernel's assembly uses gs:16");
-    assert!(offset_of!(ThreadContext, rip) == 128, "the kernel's assembly saves registers by offset");
-    assert!(offset_of!(ThreadContext, rflags) == 136, "the kernel's assembly saves registers by offset");
-    assert!(offset_of!(ThreadContext, fx) == 192, "fxsave needs 16-byte alignment");
-    assert!(size_of::<ThreadContext>() == 704, "contexts are an array with stride 704");
+    assert!(
+        size_of::<VcpuArea>() <= 0x1000,
+        "the area's head is one page"
+    );
+    assert!(
+        offset_of!(VcpuArea, scratch) == 8,
+        "the kernel's assembly uses gs:8"
+    );
+    assert!(
+        offset_of!(VcpuArea, stack_top) == 16,
+        "the kernel's assembly uses gs:16"
+    );
+    assert!(
+        offset_of!(ThreadContext, rip) == 128,
+        "the kernel's assembly saves registers by offset"
+    );
+    assert!(
+        offset_of!(ThreadContext, rflags) == 136,
+        "the kernel's assembly saves registers by offset"
+    );
+    assert!(
+        offset_of!(ThreadContext, fx) == 192,
+        "fxsave needs 16-byte alignment"
+    );
+    assert!(
+        size_of::<ThreadContext>() == 704,
+        "contexts are an array with stride 704"
+    );
     assert!(
         CONTEXTS + (MAX_THREADS * size_of::<ThreadContext>()) as u64 <= crate::boot::VCPU_STRIDE,
         "an area holds its contexts"

@@ -1,1 +1,5 @@
-//! (in the making)
+//! Boots real guests.
+
+mod guests;
+
+pub use guests::test_program;

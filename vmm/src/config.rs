@@ -21,6 +21,8 @@ pub struct RunConfig {
     pub timeout: Option<Duration>,
     /// `ZX_POL_NEW_VMO` of the program's job is "deny".
     pub deny_new_vmo: bool,
+    /// Show progress on standard error when it is a terminal and the run is a long one.
+    pub progress: bool,
 }
 
 /// Where a program's ELF image comes from.

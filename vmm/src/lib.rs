@@ -3,11 +3,13 @@
 
 pub mod cli;
 pub mod config;
+pub mod guest_image;
 pub mod hypercall;
 #[allow(unsafe_code)]
 pub mod machine;
 #[allow(unsafe_code)]
 pub mod memory;
 pub mod observe;
+pub mod outcome;
 pub mod pager;
 pub mod program;

@@ -1,6 +1,53 @@
-//! Zircon's object model as a deterministic state machine.
+//! Zircon's object model as a deterministic state machine: no KVM, no threads, no clock, no I/O.
+//!
+//! One [`Kernel`] is all the state of one VM. The VMM feeds it system calls, page faults, the time and the ends of memory
+//! operations; after each call it drains [`Kernel::next_work`]. Whatever may have to wait is a resumable operation, known by
+//! a [`Token`] and driven by steps (`op.rs`).
+//!
+//! | file | subject |
+//! |---|---|
+//! | `kernel` | all state, lives of objects, the way in and out |
+//! | `dispatch` | system-call numbers to calls; handle calls |
+//! | `op`, `memory_ops` | resumable operations; memory operations and what their end publishes |
+//! | `vmo`, `pages`, `intervals` | one VMO; the state of its pages |
+//! | `vmo_calls`, `resize`, `transfer` | create, size, child; set_size and content size; read and write |
+//! | `source`, `pager_calls`, `supply` | page requests; pagers; supply_pages |
+//! | `port`, `wait`, `futex` | ports; signals; futexes |
+//! | `vmar`, `user` | mappings; what stands behind an address, touching it, copying call data |
+//! | `task`, `info` | processes, threads, exceptions; get_info and properties |
 #![forbid(unsafe_code)]
 
+mod dispatch;
+mod futex;
+mod handle;
+mod header;
+mod ids;
+mod info;
+mod intervals;
+mod kernel;
 mod memory;
+mod memory_ops;
+mod op;
+mod pager_calls;
+mod pages;
+mod port;
+mod resize;
+mod sequence;
+mod source;
+mod supply;
+mod task;
+mod transfer;
+mod user;
+mod vmar;
+mod vmo;
+mod vmo_calls;
+mod wait;
+mod work;
 
+pub use ids::{JobId, ObjectRef, PagerId, PortId, ProcessId, ThreadId, Token, VmarId};
+pub use kernel::{FaultOutcome, Kernel, SyscallOutcome};
 pub use memory::{MemoryOp, MemoryOpId, MemoryResult, Pages, VmoId};
+pub use sequence::{MAX_RUN, Sequence};
+pub use task::{EXCEPTION_KILL, NewProcess};
+pub use vmar::MappedRun;
+pub use work::{Access, Completion, Exception, ExceptionKind, OpResult, Work};

@@ -24,12 +24,22 @@ pub struct Pages {
     pub count: u64,
 }
 
+impl Pages {
+    /// The page numbers.
+    pub fn range(&self) -> std::ops::Range<u64> {
+        self.first..self.first + self.count
+    }
+}
+
 /// One operation on storage. The core knows which pages are there: it never asks to read or write an absent one, nor to
 /// install a present one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum MemoryOp {
     /// Make absent pages present, reading as zeros.
     Zero(Pages),
+    /// Make absent pages present with the content that the VMM holds. Handed out by [`crate::Kernel::supply_begin`],
+    /// never emitted as work.
+    Supply(Pages),
     /// Move `from`'s (present) pages to the (absent) pages of another VMO that start at `to_first`; `from` is absent
     /// afterwards.
     Move {

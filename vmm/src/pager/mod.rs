@@ -1,8 +1,31 @@
 //! Host pager services: what answers page requests of VMOs that the host provides.
+//!
+//! The life of a request: a guest touches an absent page; [`ReadAhead`] widens the request when the guest reads in
+//! sequence; the vCPU's thread asks the VMO's [`HostPager`] with [`Wait::Never`]. What is at hand is supplied at once.
+//! [`ReadError::WouldBlock`] parks the guest thread, and one of the [`Workers`] asks again with [`Wait::Allowed`].
+//! A pager only fills buffers: which pages are absent, and how the bytes get into the guest, is not its business.
+//!
+//! Pagers of whole pages stand on [`ByteSource`]s, which know bytes only: a file ([`FilePager`]) and an image in
+//! memory ([`ImagePager`]) are both; [`SegmentPager`] serves a piece of either as an ELF segment.
+
+mod file;
+mod image;
+mod raw_file;
+mod readahead;
+mod segment;
+mod workers;
 
 use std::fmt::Debug;
 
 use protocol::Status;
+
+pub use self::{
+    file::{FileError, FilePager},
+    image::ImagePager,
+    readahead::ReadAhead,
+    segment::{SegmentError, SegmentLayout, SegmentPager},
+    workers::{SubmitError, Workers},
+};
 
 /// A source of page contents, asked when a guest touches an absent page of its VMO.
 pub trait HostPager: Send + Sync + Debug {
@@ -39,4 +62,42 @@ pub enum ReadError {
         /// For the report: what failed, naming the thing.
         reason: String,
     },
+}
+
+/// Content by the byte, for pagers to serve pages from.
+pub trait ByteSource: Send + Sync + Debug {
+    /// Bytes of content; never changes.
+    fn length(&self) -> u64;
+
+    /// Fills `buffer` with the bytes at `offset`, all of which must lie inside the content.
+    ///
+    /// On an error nothing of `buffer` is used.
+    fn read_bytes(&self, offset: u64, buffer: &mut [u8], wait: Wait) -> Result<(), ReadError>;
+}
+
+/// Serves whole pages: content while there is some, then zeros.
+fn read_pages(
+    source: &dyn ByteSource,
+    offset: u64,
+    buffer: &mut [u8],
+    wait: Wait,
+) -> Result<(), ReadError> {
+    let left = source.length().saturating_sub(offset);
+    let inside = usize::try_from(left)
+        .unwrap_or(usize::MAX)
+        .min(buffer.len());
+    let (content, tail) = buffer.split_at_mut(inside);
+    tail.fill(0);
+    if content.is_empty() {
+        return Ok(());
+    }
+    source.read_bytes(offset, content, wait)
+}
+
+/// The answer to a range outside the content: the caller's mistake, never the guest's.
+fn outside(name: &dyn std::fmt::Display, offset: u64, length: usize, size: u64) -> ReadError {
+    ReadError::Failed {
+        status: Status::OUT_OF_RANGE,
+        reason: format!("{name}: {length} bytes at {offset} lie outside its {size} bytes"),
+    }
 }

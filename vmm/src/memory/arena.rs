@@ -1,0 +1,382 @@
+//! The arena: the guest-physical range that holds the storage of all VMOs, and its image in this
+//! process.
+//!
+//! One reservation (PROT_NONE, no memory behind it) stands for the whole range; guest-physical and
+//! host addresses differ by a constant that is a multiple of 1 GiB, so the host may use large
+//! mappings wherever the guest can. KVM gets the range a memslot of 1 GiB at a time, when the first
+//! address in that GiB is handed out. Slots are never removed.
+//!
+//! The life of a range of addresses is a [`Lease`]: taken from the allocator and entered in the
+//! reverse index, mapped by a chunk (`window.rs`), and when the lease is dropped covered by the
+//! reservation again and only then returned.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
+
+use zircon::VmoId;
+
+use super::{
+    buddy::Buddy,
+    error::{MemoryError, SlotError},
+    reservation::Reservation,
+    uffd::Userfaultfd,
+    units::{PAGE_SHIFT, UNIT_BYTES, UNIT_PAGES, bytes},
+};
+
+/// The guest-physical range of an arena.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ArenaGeometry {
+    /// First address; rounded up to a GiB.
+    pub base: u64,
+    /// First address above; rounded down to a GiB.
+    pub end: u64,
+}
+
+/// Tells KVM of a memslot: (slot number counted from 0 in the arena, guest-physical address, host
+/// address, bytes). It must not call back into the [`super::Memory`].
+pub type AddSlot = Box<dyn Fn(u32, u64, u64, u64) -> Result<(), SlotError> + Send + Sync>;
+
+/// The arena of one VM.
+pub(super) struct Arena {
+    geometry: ArenaGeometry,
+    // Before `uffd`: the mappings go first, since a closed descriptor would let absent pages read
+    // as zeros.
+    reservation: Reservation,
+    uffd: Userfaultfd,
+    space: RwLock<Space>,
+    slots: Mutex<BTreeSet<u32>>,
+    add_slot: AddSlot,
+}
+
+impl fmt::Debug for Arena {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arena")
+            .field("geometry", &self.geometry)
+            .field("reservation", &self.reservation)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Which addresses are free, and whose the others are.
+#[derive(Debug)]
+struct Space {
+    free: Buddy,
+    /// By first page in the arena.
+    leased: BTreeMap<u64, Owner>,
+}
+
+/// What a range of addresses stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Owner {
+    pub(super) vmo: VmoId,
+    /// First page in the VMO.
+    pub(super) first_page: u64,
+    /// Log2 of the pages.
+    pub(super) order: u32,
+}
+
+impl Arena {
+    /// Reserves `wanted`, or the largest half, quarter, ... of it that the process may reserve.
+    pub(super) fn new(
+        wanted: ArenaGeometry,
+        uffd: Userfaultfd,
+        add_slot: AddSlot,
+    ) -> Result<Arena, MemoryError> {
+        let ArenaGeometry { base, end } = wanted;
+        let bad = MemoryError::Geometry { base, end };
+        let Some(base) = base.checked_next_multiple_of(UNIT_BYTES) else {
+            return Err(bad);
+        };
+        let mut units = end.saturating_sub(base) / UNIT_BYTES;
+        if units == 0 {
+            return Err(bad);
+        }
+        let reservation = loop {
+            match Reservation::new(units * UNIT_BYTES) {
+                Ok(reservation) => break reservation,
+                Err(_) if units > 1 => units /= 2,
+                Err(source) => {
+                    return Err(MemoryError::Reserve {
+                        bytes: 2 * UNIT_BYTES,
+                        source,
+                    });
+                }
+            }
+        };
+        let geometry = ArenaGeometry {
+            base,
+            end: base + units * UNIT_BYTES,
+        };
+        if geometry.end != end {
+            log::info!(
+                "arena {:#x}..{:#x} (wanted up to {end:#x})",
+                base,
+                geometry.end
+            );
+        }
+        Ok(Arena {
+            geometry,
+            reservation,
+            uffd,
+            space: RwLock::new(Space {
+                free: Buddy::new(units),
+                leased: BTreeMap::new(),
+            }),
+            slots: Mutex::default(),
+            add_slot,
+        })
+    }
+
+    /// The range that was had.
+    pub(super) fn geometry(&self) -> ArenaGeometry {
+        self.geometry
+    }
+
+    /// The descriptor all windows of this arena are registered with.
+    pub(super) fn uffd(&self) -> &Userfaultfd {
+        &self.uffd
+    }
+
+    /// Takes addresses for a block of `owner`'s pages, with the memslot under them.
+    pub(super) fn lease(self: &Arc<Self>, owner: Owner) -> Result<Lease, MemoryError> {
+        let first = {
+            let mut space = self.space.write().unwrap_or_else(PoisonError::into_inner);
+            let first = space
+                .free
+                .allocate(owner.order)
+                .ok_or(MemoryError::ArenaFull {
+                    vmo: owner.vmo,
+                    pages: 1 << owner.order,
+                })?;
+            space.leased.insert(first, owner);
+            first
+        };
+        let lease = Lease {
+            arena: Arc::clone(self),
+            first,
+            order: owner.order,
+            mapped: false,
+        };
+        self.ensure_slot(first)?;
+        Ok(lease)
+    }
+
+    /// Who has the page at a guest-physical address, and which page of the VMO it is.
+    pub(super) fn locate(&self, gpa: u64) -> Option<(VmoId, u64)> {
+        let page = gpa.checked_sub(self.geometry.base)? >> PAGE_SHIFT;
+        let space = self.space.read().unwrap_or_else(PoisonError::into_inner);
+        let (first, owner) = space.leased.range(..=page).next_back()?;
+        let offset = page - first;
+        (offset < 1 << owner.order).then_some((owner.vmo, owner.first_page + offset))
+    }
+
+    /// Adds the memslot that holds `page`, unless it is there.
+    fn ensure_slot(&self, page: u64) -> Result<(), MemoryError> {
+        let unit = page / UNIT_PAGES;
+        let (gpa, host) = self.addresses(unit * UNIT_PAGES);
+        let index = u32::try_from(unit).map_err(|source| MemoryError::Slot {
+            index: u32::MAX,
+            gpa,
+            source: source.into(),
+        })?;
+        // Held while KVM works: a second chunk in this GiB must not be placed before the slot is
+        // there.
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if !slots.contains(&index) {
+            (self.add_slot)(index, gpa, host, UNIT_BYTES).map_err(|source| MemoryError::Slot {
+                index,
+                gpa,
+                source,
+            })?;
+            slots.insert(index);
+        }
+        Ok(())
+    }
+
+    /// Guest-physical and host address of a page of the arena.
+    fn addresses(&self, page: u64) -> (u64, u64) {
+        (
+            self.geometry.base + bytes(page),
+            self.reservation.base() + bytes(page),
+        )
+    }
+}
+
+/// Addresses in use. Dropping it unmaps them and gives them back.
+#[derive(Debug)]
+pub(super) struct Lease {
+    arena: Arc<Arena>,
+    first: u64,
+    order: u32,
+    mapped: bool,
+}
+
+impl Lease {
+    /// First guest-physical address.
+    pub(super) fn gpa(&self) -> u64 {
+        self.arena.addresses(self.first).0
+    }
+
+    /// First address in this process.
+    pub(super) fn host(&self) -> u64 {
+        self.arena.addresses(self.first).1
+    }
+
+    /// Bytes.
+    pub(super) fn len(&self) -> u64 {
+        bytes(1 << self.order)
+    }
+
+    /// The arena.
+    pub(super) fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
+    /// Something is about to be mapped here: the reservation must be restored at the end.
+    pub(super) fn set_mapped(&mut self) {
+        self.mapped = true;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if self.mapped {
+            if let Err(errno) = self.arena.reservation.restore(self.host(), self.len()) {
+                // The addresses stay out of use: what is mapped there must never become another
+                // VMO's.
+                log::error!(
+                    "cannot unmap {:#x} bytes of the arena at {:#x}: {errno}; the addresses are lost \
+                     (is vm.max_map_count reached?)",
+                    self.len(),
+                    self.gpa()
+                );
+                return;
+            }
+        }
+        let mut space = self
+            .arena
+            .space
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        space.leased.remove(&self.first);
+        space.free.release(self.first, self.order);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::uffd, *};
+
+    const GIB: u64 = 1 << 30;
+
+    fn arena(base: u64, end: u64) -> Result<(Arc<Arena>, Arc<Mutex<Vec<[u64; 4]>>>), MemoryError> {
+        let slots = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&slots);
+        let add: AddSlot = Box::new(move |index, gpa, host, len| {
+            seen.lock()
+                .unwrap()
+                .push([u64::from(index), gpa, host, len]);
+            Ok(())
+        });
+        let arena = Arena::new(ArenaGeometry { base, end }, uffd(), add)?;
+        Ok((Arc::new(arena), slots))
+    }
+
+    fn owner(first_page: u64, order: u32) -> Owner {
+        Owner {
+            vmo: VmoId(7),
+            first_page,
+            order,
+        }
+    }
+
+    #[test]
+    fn slots_come_a_gib_at_a_time_and_once() {
+        let (arena, slots) = arena(4 * GIB, 12 * GIB).unwrap();
+        assert!(slots.lock().unwrap().is_empty());
+        let a = arena.lease(owner(0, 0)).unwrap();
+        let b = arena.lease(owner(512, 9)).unwrap();
+        let c = arena.lease(owner(UNIT_PAGES, 18)).unwrap();
+        let delta = a.host() - a.gpa();
+        assert_eq!(delta % GIB, 0);
+        let expected = [[0, 4 * GIB], [1, 5 * GIB]].map(|[n, gpa]| [n, gpa, gpa + delta, GIB]);
+        assert_eq!(*slots.lock().unwrap(), expected);
+        assert_eq!(b.gpa() % (2 << 20), 0);
+        assert_eq!(c.gpa(), 5 * GIB);
+        drop((a, b, c));
+        arena.lease(owner(0, 18)).unwrap();
+        assert_eq!(slots.lock().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn addresses_are_found_while_leased() {
+        let (arena, _) = arena(4 * GIB, 5 * GIB).unwrap();
+        let lease = arena.lease(owner(40, 2)).unwrap();
+        let gpa = lease.gpa();
+        assert_eq!(arena.locate(gpa + 0x3fff), Some((VmoId(7), 43)));
+        assert_eq!(arena.locate(gpa + 0x4000), None);
+        assert_eq!(arena.locate(0), None);
+        assert_eq!(arena.locate(u64::MAX), None);
+        drop(lease);
+        assert_eq!(arena.locate(gpa), None);
+    }
+
+    #[test]
+    fn a_full_arena_says_so() {
+        let (arena, _) = arena(4 * GIB, 5 * GIB).unwrap();
+        let whole = arena.lease(owner(0, 18)).unwrap();
+        let error = arena.lease(owner(0, 0)).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("no room for 1 more pages of VMO 7"),
+            "{error}"
+        );
+        drop(whole);
+        arena.lease(owner(0, 0)).unwrap();
+    }
+
+    #[test]
+    fn a_refused_slot_leaves_nothing_leased() {
+        let add: AddSlot = Box::new(|_, _, _, _| Err("no slots left".into()));
+        let geometry = ArenaGeometry {
+            base: 4 * GIB,
+            end: 5 * GIB,
+        };
+        let arena = Arc::new(Arena::new(geometry, uffd(), add).unwrap());
+        let error = arena.lease(owner(0, 3)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot add memslot 0 at guest-physical 0x100000000: no slots left"
+        );
+        assert_eq!(arena.locate(4 * GIB), None);
+    }
+
+    #[test]
+    fn an_arena_larger_than_the_address_space_is_halved() {
+        let (arena, _) = arena(4 * GIB, 1 << 52).unwrap();
+        let units = (arena.geometry().end - arena.geometry().base) / GIB;
+        assert!(units >= 1 << 10, "{units} GiB only");
+        assert!(
+            units < 1 << 17,
+            "{units} GiB cannot be: user space has 128 TiB"
+        );
+    }
+
+    #[test]
+    fn impossible_ranges_are_refused() {
+        for (base, end) in [
+            (4 * GIB, 4 * GIB),
+            (5 * GIB, 4 * GIB),
+            (1, GIB),
+            (u64::MAX, u64::MAX),
+        ] {
+            let error = arena(base, end).unwrap_err();
+            assert!(matches!(error, MemoryError::Geometry { .. }), "{error}");
+        }
+        assert_eq!(arena(1, 2 * GIB + 5).unwrap().0.geometry().base, GIB);
+    }
+}

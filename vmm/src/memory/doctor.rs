@@ -1,0 +1,249 @@
+//! What `zvmm doctor` asks about this host's memory: facts as data, each with its remedy.
+
+use std::{fs, io::ErrorKind};
+
+use linux_raw_sys::general as raw;
+use rustix::{
+    io::Errno,
+    process::{Resource, getrlimit},
+};
+use zircon::{MemoryOp, MemoryResult, Pages, VmoId};
+
+use super::{
+    ArenaGeometry, Memory, MemoryError,
+    copy::{self, Short},
+    descriptor::{self, OpenedBy, REQUIRED},
+    units::UNIT_BYTES,
+};
+
+/// Features that dirty tracking and clones build on.
+const OPTIONAL: [(u32, &str); 4] = [
+    (raw::UFFD_FEATURE_PAGEFAULT_FLAG_WP, "PAGEFAULT_FLAG_WP"),
+    (raw::UFFD_FEATURE_WP_HUGETLBFS_SHMEM, "WP_HUGETLBFS_SHMEM"),
+    (raw::UFFD_FEATURE_WP_UNPOPULATED, "WP_UNPOPULATED"),
+    (raw::UFFD_FEATURE_WP_ASYNC, "WP_ASYNC"),
+];
+
+/// One thing that was looked at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Check {
+    /// What.
+    pub name: String,
+    /// It is as it should be.
+    pub ok: bool,
+    /// Without it no VM runs.
+    pub required: bool,
+    /// What was found.
+    pub found: String,
+    /// What to do about it; empty if `ok`.
+    pub remedy: String,
+}
+
+impl Check {
+    fn new(name: &str, required: bool, ok: bool, found: impl Into<String>, remedy: &str) -> Check {
+        let remedy = if ok { String::new() } else { remedy.into() };
+        Check {
+            name: name.into(),
+            ok,
+            required,
+            found: found.into(),
+            remedy,
+        }
+    }
+}
+
+/// Looks at everything this module needs of the host. Changes nothing.
+pub fn probe() -> Vec<Check> {
+    let mut checks = vec![device(), unprivileged(), descriptor()];
+    checks.extend(features());
+    checks.push(faults_as_exits());
+    checks.extend([open_files(), file_size(), address_space(), map_count()]);
+    checks
+}
+
+fn device() -> Check {
+    let opened = fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/userfaultfd");
+    let found = match &opened {
+        Ok(_) => "can be opened".into(),
+        Err(error) if error.kind() == ErrorKind::NotFound => "absent".into(),
+        Err(error) => error.to_string(),
+    };
+    let remedy = "give the user read and write access to it (a udev rule, or setfacl)";
+    Check::new("/dev/userfaultfd", false, opened.is_ok(), found, remedy)
+}
+
+fn unprivileged() -> Check {
+    let value = fs::read_to_string("/proc/sys/vm/unprivileged_userfaultfd");
+    let found = value.map_or_else(|error| error.to_string(), |text| text.trim().into());
+    // Either value is fine where the device can be opened; `descriptor` has the verdict.
+    Check::new("vm.unprivileged_userfaultfd", false, true, found, "")
+}
+
+fn descriptor() -> Check {
+    let name = "userfaultfd for faults taken by KVM";
+    match descriptor::open() {
+        Ok((_, by)) => {
+            let found = match by {
+                OpenedBy::Device => "opened by way of /dev/userfaultfd",
+                OpenedBy::Syscall => "opened by the system call",
+            };
+            Check::new(name, true, true, found, "")
+        }
+        Err(error) => Check::new(name, true, false, error.to_string(), ACCESS),
+    }
+}
+
+const ACCESS: &str = "give the user read and write access to /dev/userfaultfd, or run with CAP_SYS_PTRACE, \
+                      or set vm.unprivileged_userfaultfd=1";
+
+fn features() -> Vec<Check> {
+    let offered = descriptor::offered_features();
+    let check = |required, remedy| {
+        let offered = &offered;
+        move |(bit, name): &(u32, &str)| {
+            let name = format!("userfaultfd feature {name}");
+            match offered {
+                Ok(bits) => {
+                    let there = bits & u64::from(*bit) != 0;
+                    let found = if there {
+                        "offered"
+                    } else {
+                        "not offered by this kernel"
+                    };
+                    Check::new(&name, required, there, found, remedy)
+                }
+                Err(_) => Check::new(&name, required, false, "no descriptor to ask", ACCESS),
+            }
+        }
+    };
+    let required = REQUIRED.iter().map(check(true, "use Linux 4.14 or newer"));
+    let optional = OPTIONAL.iter().map(check(false, "use Linux 6.7 or newer"));
+    required.chain(optional).collect()
+}
+
+fn faults_as_exits() -> Check {
+    let name = "absent pages are caught, present ones can be read";
+    let remedy = "see the userfaultfd checks; a seccomp filter must let process_vm_readv pass";
+    let result = try_a_page();
+    let found = result.as_ref().err().map_or("yes", String::as_str);
+    Check::new(name, true, result.is_ok(), found, remedy)
+}
+
+/// Installs one page, then reads it and its absent neighbour, the way all windows are used.
+fn try_a_page() -> Result<(), String> {
+    let base = protocol::boot::ARENA_BASE;
+    let geometry = ArenaGeometry {
+        base,
+        end: base + UNIT_BYTES,
+    };
+    let memory = Memory::new(geometry, Box::new(|_, _, _, _| Ok(()))).map_err(describe)?;
+    let vmo = VmoId(0);
+    memory.create(vmo, 2).map_err(describe)?;
+    let done = memory.perform(&MemoryOp::Zero(Pages {
+        vmo,
+        first: 0,
+        count: 1,
+    }));
+    if done != MemoryResult::Done {
+        return Err(format!("a page cannot be installed: {done:?}"));
+    }
+    let window = memory.window(vmo).map_err(describe)?;
+    for (page, expected) in [
+        (0, Ok(())),
+        (
+            1,
+            Err(Short {
+                done: 0,
+                errno: Errno::FAULT,
+            }),
+        ),
+    ] {
+        let run = window
+            .place_all(page, 1)
+            .map_err(describe)?
+            .pop()
+            .ok_or("no chunk")?;
+        let read = copy::read(run.host(), &mut [0; 8]);
+        if read != expected {
+            return Err(format!("reading page {page} gave {read:?}"));
+        }
+    }
+    Ok(())
+}
+
+fn describe(error: MemoryError) -> String {
+    error.to_string()
+}
+
+fn open_files() -> Check {
+    const ENOUGH: u64 = 4096;
+    let hard = getrlimit(Resource::Nofile).maximum;
+    let found = hard.map_or("unlimited".into(), |limit| format!("hard limit {limit}"));
+    let ok = hard.is_none_or(|limit| limit >= ENOUGH);
+    let remedy = "each VMO in use needs an open file: raise `ulimit -Hn` to 4096 or more";
+    Check::new("limit on open files", false, ok, found, remedy)
+}
+
+fn file_size() -> Check {
+    let hard = getrlimit(Resource::Fsize).maximum;
+    let found = hard.map_or("unlimited".into(), |limit| {
+        format!("hard limit {limit} bytes")
+    });
+    let remedy = "VMOs are sparse files in memory: lift the limit (`ulimit -f unlimited`)";
+    Check::new("limit on file size", false, hard.is_none(), found, remedy)
+}
+
+fn address_space() -> Check {
+    let hard = getrlimit(Resource::As).maximum;
+    let found = hard.map_or("unlimited".into(), |limit| {
+        format!("hard limit {limit} bytes")
+    });
+    let remedy = "the arena is cut down to it: lift the limit (`ulimit -v unlimited`)";
+    Check::new(
+        "limit on address space",
+        false,
+        hard.is_none(),
+        found,
+        remedy,
+    )
+}
+
+fn map_count() -> Check {
+    const ENOUGH: u64 = 65_530;
+    let text = fs::read_to_string("/proc/sys/vm/max_map_count").unwrap_or_default();
+    let ok = text
+        .trim()
+        .parse::<u64>()
+        .is_ok_and(|count| count >= ENOUGH);
+    let remedy = "each chunk needs up to two mappings: sysctl vm.max_map_count=65530 or more";
+    Check::new("vm.max_map_count", false, ok, text.trim(), remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_host_passes_what_is_required() {
+        let checks = probe();
+        for check in &checks {
+            assert!(
+                check.ok || !check.required,
+                "{}: {} - {}",
+                check.name,
+                check.found,
+                check.remedy
+            );
+            assert_eq!(check.ok, check.remedy.is_empty(), "{}", check.name);
+        }
+        assert!(
+            checks
+                .iter()
+                .any(|check| check.name == "userfaultfd feature SIGBUS")
+        );
+        assert_eq!(checks.iter().filter(|check| check.required).count(), 4);
+    }
+}

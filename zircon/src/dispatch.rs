@@ -1,0 +1,177 @@
+//! System-call numbers to calls: arguments get their types here.
+
+use protocol::syscall::SyscallNumber as N;
+use protocol::{RawHandle, Rights, Status};
+
+use crate::handle::Handle;
+use crate::ids::ProcessId;
+use crate::info::InfoOut;
+use crate::kernel::{Begin, Caller, Kernel, Started};
+use crate::op::{Body, OK, StepResult};
+use crate::supply::SupplyArgs;
+use crate::user::AfterCopyIn;
+use crate::vmar::MapArgs;
+
+/// Longest `zx_debug_write` in bytes.
+const MAX_DEBUG_WRITE: u64 = 64 << 10;
+
+/// Most handles of one `zx_handle_close_many`.
+const MAX_CLOSE_MANY: u64 = 1 << 16;
+
+impl Kernel {
+    pub(crate) fn dispatch(&mut self, caller: Caller, number: N, args: &[u64; 8]) -> Begin {
+        let [a0, a1, a2, a3, a4, a5, a6, _] = *args;
+        let (h0, h1, h2) = (a0 as RawHandle, a1 as RawHandle, a2 as RawHandle);
+        match number {
+            N::ClockGetMonotonic => Ok(Started::Done(self.now as u64)),
+            N::Nanosleep => self.begin_until(caller, Body::Sleep, a0 as i64),
+            N::DebugWrite => self.sys_debug_write(caller, a0, a1),
+            N::HandleClose => self.sys_handle_close(caller, h0),
+            N::HandleCloseMany => self.sys_handle_close_many(caller, a0, a1),
+            N::HandleDuplicate => self.sys_handle_duplicate(caller, h0, a1 as u32, a2),
+            N::HandleReplace => self.sys_handle_replace(caller, h0, a1 as u32, a2),
+            N::ObjectWaitOne => self.sys_object_wait_one(caller, h0, a1 as u32, a2 as i64, a3),
+            N::ObjectWaitAsync => {
+                self.sys_object_wait_async(caller, h0, h1, a2, a3 as u32, a4 as u32)
+            }
+            N::ObjectSignal => self.sys_object_signal(caller, h0, a1 as u32, a2 as u32),
+            N::ObjectGetInfo => {
+                let out = InfoOut {
+                    buffer: a2,
+                    size: a3,
+                    actual: a4,
+                    avail: a5,
+                };
+                self.sys_object_get_info(caller, h0, a1 as u32, out)
+            }
+            N::ObjectGetProperty => self.sys_object_get_property(caller, h0, a1 as u32, a2, a3),
+            N::ObjectSetProperty => self.sys_object_set_property(caller, h0, a1 as u32, a2, a3),
+            N::VmoCreate => self.sys_vmo_create(caller, a0, a1 as u32, a2),
+            N::VmoRead => self.sys_transfer(caller, h0, a1, a2, a3, false),
+            N::VmoWrite => self.sys_transfer(caller, h0, a1, a2, a3, true),
+            N::VmoGetSize => self.sys_vmo_get_size(caller, h0, a1),
+            N::VmoSetSize => self.sys_vmo_set_size(caller, h0, a1),
+            N::VmoCreateChild => self.sys_vmo_create_child(caller, h0, a1 as u32, a2, a3, a4),
+            N::PagerCreate => self.sys_pager_create(caller, a0 as u32, a1),
+            N::PagerCreateVmo => self.sys_pager_create_vmo(caller, h0, a1 as u32, h2, a3, a4, a5),
+            N::PagerDetachVmo => self.sys_pager_detach_vmo(caller, h0, h1),
+            N::PagerSupplyPages => {
+                let (pager, vmo, aux) = (h0, h1, a4 as RawHandle);
+                let args = SupplyArgs {
+                    pager,
+                    vmo,
+                    offset: a2,
+                    length: a3,
+                    aux,
+                    aux_offset: a5,
+                };
+                self.sys_pager_supply_pages(caller, args)
+            }
+            N::PortCreate => self.sys_port_create(caller, a0 as u32, a1),
+            N::PortQueue => self.sys_port_queue(caller, h0, a1),
+            N::PortWait => self.sys_port_wait(caller, h0, a1 as i64, a2),
+            N::VmarMap => {
+                let (vmar, options, vmo) = (h0, a1 as u32, a3 as RawHandle);
+                let (vmar_offset, vmo_offset, length, out) = (a2, a4, a5, a6);
+                let args = MapArgs {
+                    vmar,
+                    options,
+                    vmar_offset,
+                    vmo,
+                    vmo_offset,
+                    length,
+                    out,
+                };
+                self.sys_vmar_map(caller, args)
+            }
+            N::VmarUnmap => self.sys_vmar_unmap(caller, h0, a1, a2),
+            N::VmarProtect => self.sys_vmar_protect(caller, h0, a1 as u32, a2, a3),
+            N::ThreadCreate => self.sys_thread_create(caller, h0, a1, a2, a3 as u32, a4),
+            N::ThreadStart => self.sys_thread_start(caller, h0, a1, a2, (a3, a4)),
+            N::ThreadExit => self.sys_thread_exit(caller),
+            N::ProcessExit => self.sys_process_exit(caller, a0 as i64),
+            N::FutexWait => self.sys_futex_wait(caller, a0, a1 as u32, a3 as i64),
+            N::FutexWake => self.sys_futex_wake(caller, a0, a1 as u32),
+        }
+    }
+
+    fn sys_debug_write(&mut self, caller: Caller, buffer: u64, length: u64) -> Begin {
+        if length > MAX_DEBUG_WRITE {
+            return Err(Status::INVALID_ARGS);
+        }
+        let then = AfterCopyIn::DebugWrite;
+        let body = self.copy_in(caller.process, caller.thread, buffer, length, then);
+        self.begin(caller, body, Vec::new())
+    }
+
+    fn sys_handle_close(&mut self, caller: Caller, raw: RawHandle) -> Begin {
+        if raw != 0 {
+            self.close_handle(caller.process, raw)?;
+        }
+        Ok(Started::Done(0))
+    }
+
+    fn sys_handle_close_many(&mut self, caller: Caller, handles: u64, count: u64) -> Begin {
+        if count > MAX_CLOSE_MANY {
+            return Err(Status::INVALID_ARGS);
+        }
+        let then = AfterCopyIn::HandleCloseMany;
+        let body = self.copy_in(caller.process, caller.thread, handles, count * 4, then);
+        self.begin(caller, body, Vec::new())
+    }
+
+    /// The rest of `zx_handle_close_many`: closes all it can.
+    pub(crate) fn close_many(&mut self, process: ProcessId, bytes: &[u8]) -> StepResult {
+        let mut result = Ok(());
+        for raw in bytes.as_chunks().0 {
+            let raw = RawHandle::from_le_bytes(*raw);
+            if raw != 0 {
+                result = result.and(self.close_handle(process, raw));
+            }
+        }
+        result.and(OK)
+    }
+
+    fn sys_handle_duplicate(
+        &mut self,
+        caller: Caller,
+        raw: RawHandle,
+        rights: u32,
+        out: u64,
+    ) -> Begin {
+        let handle = self.handle(caller.process, raw)?;
+        crate::handle::require(handle.rights, Rights::DUPLICATE)?;
+        let rights = subset(handle, rights)?;
+        self.return_handle(caller, handle.object, rights, out)
+    }
+
+    /// The source handle is consumed even when the new rights are refused.
+    fn sys_handle_replace(
+        &mut self,
+        caller: Caller,
+        raw: RawHandle,
+        rights: u32,
+        out: u64,
+    ) -> Begin {
+        let handle = self.handle(caller.process, raw)?;
+        let begun = match subset(handle, rights) {
+            Ok(rights) => self.return_handle(caller, handle.object, rights, out),
+            Err(status) => Err(status),
+        };
+        self.close_handle(caller.process, raw)?;
+        begun
+    }
+}
+
+/// The rights asked for, if the handle has them all: INVALID_ARGS otherwise.
+fn subset(handle: Handle, rights: u32) -> Result<Rights, Status> {
+    let rights = Rights::from_bits_retain(rights);
+    if rights == Rights::SAME_RIGHTS {
+        return Ok(handle.rights);
+    }
+    if handle.rights.contains(rights) {
+        Ok(rights)
+    } else {
+        Err(Status::INVALID_ARGS)
+    }
+}

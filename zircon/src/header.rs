@@ -1,0 +1,70 @@
+//! What every object carries: its name, its signals, its observers, and how many handles refer to it.
+
+use protocol::{MAX_NAME_LEN, RawHandle, Signals};
+
+use crate::ids::{PortId, ProcessId, Token};
+
+/// The common part of an object.
+#[derive(Clone, Debug)]
+pub(crate) struct Header {
+    pub name: [u8; MAX_NAME_LEN],
+    pub signals: Signals,
+    pub handles: u32,
+    pub observers: Vec<Observer>,
+}
+
+impl Header {
+    pub fn new(signals: Signals) -> Self {
+        Header {
+            name: [0; MAX_NAME_LEN],
+            signals,
+            handles: 0,
+            observers: Vec::new(),
+        }
+    }
+
+    /// The name up to its NUL, for reports.
+    pub fn name(&self) -> String {
+        let length = self
+            .name
+            .iter()
+            .position(|&byte| byte == 0)
+            .unwrap_or(self.name.len());
+        String::from_utf8_lossy(self.name.get(..length).unwrap_or_default()).into_owned()
+    }
+
+    /// Sets the name; what does not fit with its NUL is cut.
+    pub fn set_name(&mut self, name: &[u8]) {
+        let kept = name
+            .iter()
+            .position(|&byte| byte == 0)
+            .unwrap_or(name.len())
+            .min(MAX_NAME_LEN - 1);
+        self.name = [0; MAX_NAME_LEN];
+        if let (Some(to), Some(from)) = (self.name.get_mut(..kept), name.get(..kept)) {
+            to.copy_from_slice(from);
+        }
+    }
+}
+
+/// Somebody who waits for signals through a handle; closing that handle ends the wait.
+#[derive(Clone, Debug)]
+pub(crate) struct Observer {
+    pub process: ProcessId,
+    pub handle: RawHandle,
+    pub trigger: Signals,
+    pub then: Notify,
+}
+
+/// What happens when an observer's signal is seen.
+#[derive(Clone, Debug)]
+pub(crate) enum Notify {
+    /// An operation goes on.
+    Wake(Token),
+    /// A packet is queued.
+    Packet {
+        port: PortId,
+        key: u64,
+        timestamp: bool,
+    },
+}

@@ -1,0 +1,81 @@
+//! Names of the objects inside the core: koids with a type.
+
+use protocol::{Koid, ObjectType};
+
+pub use crate::memory::VmoId;
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+            pub struct $name(pub Koid);
+        )*
+    };
+}
+
+ids! {
+    /// A job.
+    JobId,
+    /// A pager.
+    PagerId,
+    /// A port.
+    PortId,
+    /// A process.
+    ProcessId,
+    /// A thread.
+    ThreadId,
+    /// A VMAR.
+    VmarId,
+}
+
+/// An operation that waits: what a parked system call or page fault is known by.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Token(pub u64);
+
+/// Any object, as a handle refers to it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum ObjectRef {
+    /// A job.
+    Job(JobId),
+    /// A pager.
+    Pager(PagerId),
+    /// A port.
+    Port(PortId),
+    /// A process.
+    Process(ProcessId),
+    /// A thread.
+    Thread(ThreadId),
+    /// A VMAR.
+    Vmar(VmarId),
+    /// A VMO.
+    Vmo(VmoId),
+}
+
+impl ObjectRef {
+    /// The object's id.
+    pub fn koid(self) -> Koid {
+        match self {
+            ObjectRef::Job(JobId(koid))
+            | ObjectRef::Pager(PagerId(koid))
+            | ObjectRef::Port(PortId(koid))
+            | ObjectRef::Process(ProcessId(koid))
+            | ObjectRef::Thread(ThreadId(koid))
+            | ObjectRef::Vmar(VmarId(koid))
+            | ObjectRef::Vmo(VmoId(koid)) => koid,
+        }
+    }
+
+    /// The object's type.
+    pub fn object_type(self) -> ObjectType {
+        match self {
+            ObjectRef::Job(_) => ObjectType::Job,
+            ObjectRef::Pager(_) => ObjectType::Pager,
+            ObjectRef::Port(_) => ObjectType::Port,
+            ObjectRef::Process(_) => ObjectType::Process,
+            ObjectRef::Thread(_) => ObjectType::Thread,
+            ObjectRef::Vmar(_) => ObjectType::Vmar,
+            ObjectRef::Vmo(_) => ObjectType::Vmo,
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! `zx_object_get_info` and the properties.
+
+use protocol::info::{self, InfoHandleBasic, InfoVmo, VmoInfoFlags};
+use protocol::options::VmoOptions;
+use protocol::options::property;
+use protocol::{MAX_NAME_LEN, PAGE_SIZE, RawHandle, Rights, Status};
+
+use crate::handle::{Handle, require};
+use crate::ids::{ObjectRef, ProcessId, ThreadId, VmoId};
+use crate::kernel::{Begin, Caller, Kernel, Started};
+use crate::op::{Body, OK, StepResult};
+use crate::user::{AfterCopyIn, CopyOut, Undo};
+use crate::vmo::VmoKind;
+use crate::work::Work;
+
+/// Where `zx_object_get_info` puts its results.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InfoOut {
+    pub buffer: u64,
+    pub size: u64,
+    pub actual: u64,
+    pub avail: u64,
+}
+
+impl Kernel {
+    pub(crate) fn sys_object_get_info(
+        &mut self,
+        caller: Caller,
+        raw: RawHandle,
+        topic: u32,
+        out: InfoOut,
+    ) -> Begin {
+        let handle = self.handle(caller.process, raw)?;
+        let record = match topic {
+            info::TOPIC_HANDLE_VALID => return Ok(Started::Done(0)),
+            info::TOPIC_HANDLE_BASIC => self.info_handle_basic(handle).to_bytes().to_vec(),
+            info::TOPIC_VMO_V1 => self.info_vmo(handle, 104)?,
+            info::TOPIC_VMO_V2 => self.info_vmo(handle, 120)?,
+            info::TOPIC_VMO_V3 => self.info_vmo(handle, 128)?,
+            info::TOPIC_VMO => self.info_vmo(handle, 176)?,
+            _ => return Err(Status::NOT_SUPPORTED),
+        };
+        let fits = out.size >= record.len() as u64;
+        let mut writes = Vec::new();
+        if fits {
+            writes.push((out.buffer, record));
+        }
+        for (address, count) in [(out.actual, u64::from(fits)), (out.avail, 1)] {
+            if address != 0 {
+                writes.push((address, count.to_le_bytes().to_vec()));
+            }
+        }
+        let value = if fits {
+            Status::OK
+        } else {
+            Status::BUFFER_TOO_SMALL
+        };
+        let copy = CopyOut {
+            process: caller.process,
+            writes,
+            value,
+            undo: Undo::Nothing,
+        };
+        self.begin(caller, Body::CopyOut(copy), Vec::new())
+    }
+
+    fn info_handle_basic(&self, handle: Handle) -> InfoHandleBasic {
+        let parent = match handle.object {
+            ObjectRef::Vmo(id) => self.parent_of(id),
+            ObjectRef::Thread(id) => self.threads.get(&id).map_or(0, |thread| thread.process.0),
+            _ => 0,
+        };
+        InfoHandleBasic {
+            koid: handle.object.koid(),
+            rights: handle.rights.bits(),
+            object_type: handle.object.object_type() as u32,
+            related_koid: parent,
+            reserved: 0,
+            padding: 0,
+        }
+    }
+
+    fn parent_of(&self, id: VmoId) -> u64 {
+        match self.vmos.get(&id).map(|vmo| &vmo.kind) {
+            Some(VmoKind::Slice { parent, .. }) => parent.0,
+            _ => 0,
+        }
+    }
+
+    fn info_vmo(&self, handle: Handle, length: usize) -> Result<Vec<u8>, Status> {
+        let ObjectRef::Vmo(id) = handle.object else {
+            return Err(Status::WRONG_TYPE);
+        };
+        let vmo = self.vmos.get(&id).ok_or(Status::INTERNAL)?;
+        let mut flags = VmoInfoFlags::TYPE_PAGED | VmoInfoFlags::VIA_HANDLE;
+        flags.set(VmoInfoFlags::RESIZABLE, vmo.is_resizable());
+        flags.set(VmoInfoFlags::PAGER_BACKED, self.is_pager_backed(id));
+        flags.set(
+            VmoInfoFlags::DISCARDABLE,
+            vmo.options.contains(VmoOptions::DISCARDABLE),
+        );
+        let committed = vmo.pages.committed() * PAGE_SIZE;
+        let mapped_by = self
+            .processes
+            .values()
+            .filter(|process| process.mappings.values().any(|mapping| mapping.vmo == id));
+        let record = InfoVmo {
+            koid: id.0,
+            name: vmo.header.name,
+            size_bytes: vmo.size,
+            parent_koid: self.parent_of(id),
+            num_children: vmo.children,
+            num_mappings: vmo.mappings,
+            share_count: mapped_by.count() as u64,
+            flags: flags.bits(),
+            committed_bytes: committed,
+            handle_rights: handle.rights.bits(),
+            populated_bytes: committed,
+            committed_private_bytes: committed,
+            populated_private_bytes: committed,
+            committed_scaled_bytes: committed,
+            populated_scaled_bytes: committed,
+            ..InfoVmo::default()
+        };
+        let bytes = record.to_bytes();
+        Ok(bytes.get(..length).ok_or(Status::INTERNAL)?.to_vec())
+    }
+
+    pub(crate) fn sys_object_get_property(
+        &mut self,
+        caller: Caller,
+        raw: RawHandle,
+        number: u32,
+        value: u64,
+        size: u64,
+    ) -> Begin {
+        if value == 0 {
+            return Err(Status::INVALID_ARGS);
+        }
+        let handle = self.handle(caller.process, raw)?;
+        require(handle.rights, Rights::GET_PROPERTY)?;
+        let large_enough = |needed| {
+            if size < needed {
+                Err(Status::BUFFER_TOO_SMALL)
+            } else {
+                Ok(())
+            }
+        };
+        let bytes = match number {
+            property::NAME => {
+                large_enough(MAX_NAME_LEN as u64)?;
+                self.header_mut(handle.object)
+                    .ok_or(Status::INTERNAL)?
+                    .name
+                    .to_vec()
+            }
+            property::VMO_CONTENT_SIZE => {
+                large_enough(8)?;
+                let ObjectRef::Vmo(id) = handle.object else {
+                    return Err(Status::WRONG_TYPE);
+                };
+                let vmo = self.vmos.get(&id).ok_or(Status::INTERNAL)?;
+                vmo.stream_size.to_le_bytes().to_vec()
+            }
+            _ => return Err(Status::NOT_SUPPORTED),
+        };
+        let body = self.copy_out(caller.process, value, &bytes, Undo::Nothing);
+        self.begin(caller, body, Vec::new())
+    }
+
+    pub(crate) fn sys_object_set_property(
+        &mut self,
+        caller: Caller,
+        raw: RawHandle,
+        property: u32,
+        value: u64,
+        size: u64,
+    ) -> Begin {
+        if value == 0 {
+            return Err(Status::INVALID_ARGS);
+        }
+        let handle = self.handle(caller.process, raw)?;
+        require(handle.rights, Rights::SET_PROPERTY)?;
+        let length = match property {
+            property::NAME => size.min(MAX_NAME_LEN as u64 - 1),
+            property::VMO_CONTENT_SIZE => {
+                require(handle.rights, Rights::WRITE)?;
+                if size < 8 {
+                    return Err(Status::BUFFER_TOO_SMALL);
+                }
+                if !matches!(handle.object, ObjectRef::Vmo(_)) {
+                    return Err(Status::WRONG_TYPE);
+                }
+                8
+            }
+            property::REGISTER_FS | property::REGISTER_GS => {
+                if size < 8 {
+                    return Err(Status::BUFFER_TOO_SMALL);
+                }
+                8
+            }
+            _ => return Err(Status::NOT_SUPPORTED),
+        };
+        let then = AfterCopyIn::SetProperty {
+            handle: raw,
+            property,
+        };
+        let body = self.copy_in(caller.process, caller.thread, value, length, then);
+        self.begin(caller, body, Vec::new())
+    }
+
+    /// The rest of `zx_object_set_property`.
+    pub(crate) fn set_property(
+        &mut self,
+        process: ProcessId,
+        thread: ThreadId,
+        raw: RawHandle,
+        number: u32,
+        bytes: &[u8],
+    ) -> StepResult {
+        let object = self.handle(process, raw)?.object;
+        let word = || bytes.first_chunk().map(|word| u64::from_le_bytes(*word));
+        match number {
+            property::NAME => {
+                self.header_mut(object)
+                    .ok_or(Status::INTERNAL)?
+                    .set_name(bytes);
+                OK
+            }
+            property::VMO_CONTENT_SIZE => {
+                let (id, _) = self.typed::<VmoId>(process, raw, Rights::WRITE)?;
+                self.begin_content_size(id, word().ok_or(Status::INTERNAL)?)
+            }
+            _ => {
+                let (id, _) = self.typed::<ThreadId>(process, raw, Rights::empty())?;
+                let value = word().ok_or(Status::INTERNAL)?;
+                // A thread sets its own bases only, to an address that a program may have.
+                if id != thread {
+                    return Err(Status::ACCESS_DENIED);
+                }
+                if value >= protocol::USER_END {
+                    return Err(Status::INVALID_ARGS);
+                }
+                let gs = number == property::REGISTER_GS;
+                self.work.push_back(Work::SetBase { thread, gs, value });
+                OK
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Memory operations under way: what they keep busy, and what their end publishes.
+
+use std::ops::Range;
+
+use protocol::{PAGE_SIZE, Status};
+
+use crate::ids::{Token, VmoId};
+use crate::kernel::Kernel;
+use crate::memory::{MemoryOp, MemoryOpId, MemoryResult};
+use crate::op::{Step, StepResult, Waiting};
+use crate::pages::{PageState, runs};
+use crate::vmo::Busy;
+
+/// A memory operation that was emitted and has not ended.
+#[derive(Clone, Debug)]
+pub(crate) struct InFlight {
+    pub op: MemoryOp,
+    /// Who waits for it.
+    pub token: Option<Token>,
+}
+
+/// The pages that hold bytes `[offset, offset + length)`.
+pub(crate) fn page_span(offset: u64, length: u64) -> Range<u64> {
+    offset / PAGE_SIZE..offset.saturating_add(length).div_ceil(PAGE_SIZE)
+}
+
+/// What an operation works on: (VMO, pages, whether it changes which pages are there).
+fn touched(op: &MemoryOp) -> Vec<(VmoId, Range<u64>, bool)> {
+    match op {
+        MemoryOp::Zero(pages) | MemoryOp::Supply(pages) | MemoryOp::Decommit(pages) => {
+            vec![(pages.vmo, pages.range(), true)]
+        }
+        MemoryOp::Move { from, to, to_first } => {
+            vec![
+                (from.vmo, from.range(), true),
+                (*to, *to_first..to_first + from.count, true),
+            ]
+        }
+        MemoryOp::Read {
+            vmo,
+            offset,
+            length,
+        } => {
+            vec![(*vmo, page_span(*offset, *length as u64), false)]
+        }
+        MemoryOp::Write { vmo, offset, bytes } => {
+            vec![(*vmo, page_span(*offset, bytes.len() as u64), false)]
+        }
+        MemoryOp::Clear {
+            vmo,
+            offset,
+            length,
+        } => vec![(*vmo, page_span(*offset, *length), false)],
+        MemoryOp::Copy {
+            from,
+            from_offset,
+            to,
+            to_offset,
+            length,
+        } => vec![
+            (*from, page_span(*from_offset, *length), false),
+            (*to, page_span(*to_offset, *length), false),
+        ],
+    }
+}
+
+impl Kernel {
+    pub(crate) fn mark_busy(&mut self, id: MemoryOpId, op: &MemoryOp) {
+        for (vmo, pages, exclusive) in touched(op) {
+            if let Some(vmo) = self.vmos.get_mut(&vmo) {
+                vmo.busy.push(Busy {
+                    op: id,
+                    pages,
+                    exclusive,
+                });
+                vmo.references += 1;
+            }
+        }
+    }
+
+    /// A memory operation ended: its pages are what they are now, and whoever waited looks again.
+    pub fn memory_done(&mut self, now: i64, id: MemoryOpId, result: MemoryResult) {
+        self.now = now;
+        let Some(InFlight { op, token }) = self.memory.remove(&id) else {
+            return;
+        };
+        let touched = touched(&op);
+        for (vmo, ..) in &touched {
+            if let Some(vmo) = self.vmos.get_mut(vmo) {
+                vmo.busy.retain(|busy| busy.op != id);
+            }
+        }
+        self.epoch += 1;
+        match (&op, &result) {
+            (MemoryOp::Zero(pages) | MemoryOp::Supply(pages), MemoryResult::Done) => {
+                self.publish(pages.vmo, pages.range(), PageState::Clean);
+            }
+            (MemoryOp::Move { from, to, to_first }, MemoryResult::Done) => {
+                self.publish(from.vmo, from.range(), PageState::Absent);
+                self.publish(*to, *to_first..to_first + from.count, PageState::Clean);
+            }
+            _ => {}
+        }
+        if let Some(op) = token.and_then(|token| self.ops.get_mut(&token)) {
+            op.reply = Some(result);
+        }
+        if let Some(token) = token {
+            self.wake(token);
+        }
+        for (id, ..) in touched {
+            let waiters = self
+                .vmos
+                .get_mut(&id)
+                .map(|vmo| std::mem::take(&mut vmo.busy_waiters));
+            for waiter in waiters.into_iter().flatten() {
+                self.wake(waiter);
+            }
+            self.release(id);
+        }
+        self.settle();
+    }
+
+    /// Pages changed state: present ones resolve requests.
+    pub(crate) fn publish(&mut self, id: VmoId, pages: Range<u64>, state: PageState) {
+        let Some(vmo) = self.vmos.get_mut(&id) else {
+            return;
+        };
+        vmo.pages.set(pages.clone(), state);
+        if state != PageState::Absent {
+            vmo.zero.remove(pages.clone());
+            self.resolve(id, pages, None);
+        }
+    }
+
+    /// Pages are zero from now on, without storage.
+    pub(crate) fn publish_zero(&mut self, id: VmoId, pages: Range<u64>) {
+        if let Some(vmo) = self.vmos.get_mut(&id) {
+            vmo.zero.insert(pages.clone());
+        }
+        self.resolve(id, pages, None);
+    }
+
+    /// Pages are there or will not come: wakes who waits for them, and moves the VMO's packet on.
+    pub(crate) fn resolve(&mut self, id: VmoId, pages: Range<u64>, error: Option<Status>) {
+        let Some(source) = self.vmos.get_mut(&id).and_then(|vmo| vmo.source_mut()) else {
+            return;
+        };
+        let queued = source.is_packet_queued();
+        let woken = source.resolve(pages, error);
+        self.wake_all(woken);
+        self.pump_source(id, queued);
+    }
+
+    /// Registers an operation to look again when something under way on the VMO ends.
+    pub(crate) fn wait_busy(&mut self, id: VmoId, token: Token) -> StepResult {
+        match self.vmos.get_mut(&id) {
+            Some(vmo) => {
+                vmo.busy_waiters.push(token);
+                Ok(Step::Wait(Waiting::Busy(id)))
+            }
+            None => Err(Status::BAD_STATE),
+        }
+    }
+
+    /// The absent, idle pages of `pages`, as runs that can be supplied now; a zero interval is not absent.
+    pub(crate) fn suppliable(&self, id: VmoId, pages: Range<u64>) -> Vec<Range<u64>> {
+        let Some(vmo) = self.vmos.get(&id) else {
+            return Vec::new();
+        };
+        let end = pages.end.min(vmo.page_count());
+        runs((pages.start..end).filter(|&page| {
+            vmo.state(page) == PageState::Absent && !vmo.conflicts(&(page..page + 1), true)
+        }))
+    }
+}

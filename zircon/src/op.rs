@@ -1,0 +1,312 @@
+//! Resumable operations.
+//!
+//! An operation is what a system call or a page fault does that may take several steps. [`Kernel::start`] runs its first
+//! step; a step ends it, or leaves it waiting for exactly one thing (a memory operation of its own, somebody else's, a page
+//! request, a port, a signal, a futex, the clock, a flush). When that thing happens the operation is woken and runs its
+//! next step, which looks everything up again and trusts nothing but an error it was woken with.
+
+use protocol::Status;
+
+use crate::ids::{PortId, ProcessId, ThreadId, Token, VmoId};
+use crate::kernel::Kernel;
+use crate::memory::{MemoryOp, MemoryOpId, MemoryResult};
+use crate::work::{Access, Completion, OpResult, Work};
+use crate::{futex, port, transfer, user, wait};
+
+/// One operation.
+#[derive(Clone, Debug)]
+pub(crate) struct Op {
+    /// Whose it is; `None` for the VMM's own.
+    pub thread: Option<ThreadId>,
+    pub body: Body,
+    pub waiting: Waiting,
+    /// How the operation's own memory operation ended.
+    pub reply: Option<MemoryResult>,
+    /// The error that the page it waited for got.
+    pub error: Option<Status>,
+    pub deadline: Option<i64>,
+    /// VMOs that stay alive while the operation runs.
+    pub holds: Vec<VmoId>,
+}
+
+/// What an operation does, and how far it has come.
+#[derive(Clone, Debug)]
+pub(crate) enum Body {
+    /// A touch through a mapping.
+    Fault {
+        process: ProcessId,
+        address: u64,
+        access: Access,
+    },
+    /// `zx_vmo_read`, `zx_vmo_write`.
+    Transfer(transfer::Transfer),
+    /// Bytes from user memory, then the rest of the call.
+    CopyIn(user::CopyIn),
+    /// Results to user memory, then the call's value.
+    CopyOut(user::CopyOut),
+    /// `zx_port_wait` before it has a packet.
+    PortWait(port::PortWait),
+    /// `zx_object_wait_one`.
+    WaitOne(wait::WaitOne),
+    /// `zx_futex_wait`.
+    FutexWait(futex::FutexWait),
+    /// `zx_nanosleep`.
+    Sleep,
+    /// `zx_pager_supply_pages`.
+    Supply(crate::supply::Supply),
+    /// Dropping or zeroing a range, then the call is over.
+    ZeroRange(crate::resize::ZeroRange),
+    /// Waits for page tables to be flushed.
+    Flush(crate::vmar::Flushing),
+}
+
+/// What an operation is registered with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Waiting {
+    Nothing,
+    /// Its own memory operation.
+    Memory,
+    /// Other operations on a VMO.
+    Busy(VmoId),
+    /// A page request of a VMO.
+    Request(VmoId),
+    Port(PortId),
+    Observer(crate::ids::ObjectRef),
+    Futex(ProcessId, u64),
+    /// Only the clock, or a flush.
+    Outside,
+}
+
+/// How a step ended.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// The operation is over.
+    Done(u64),
+    /// It waits for what it registered with.
+    Wait(Waiting),
+    /// It goes on as something else at once.
+    Become(Body),
+}
+
+pub(crate) type StepResult = Result<Step, Status>;
+
+/// The end of a step that succeeded with ZX_OK.
+pub(crate) const OK: StepResult = Ok(Step::Done(0));
+
+impl Op {
+    /// Takes the reply of the operation's memory operation: `None` if there was none.
+    pub fn take_reply(&mut self) -> Result<Option<MemoryResult>, Status> {
+        match self.reply.take() {
+            Some(MemoryResult::Failed(status)) => Err(status),
+            reply => Ok(reply),
+        }
+    }
+}
+
+impl Kernel {
+    /// Starts an operation: its value if it ended at once, else the token it is known by.
+    pub(crate) fn start(
+        &mut self,
+        thread: Option<ThreadId>,
+        body: Body,
+        holds: Vec<VmoId>,
+        deadline: Option<i64>,
+    ) -> Result<OpResult, Token> {
+        for &vmo in &holds {
+            self.hold(vmo);
+        }
+        let token = Token(self.next_id());
+        let op = Op {
+            thread,
+            body,
+            waiting: Waiting::Nothing,
+            reply: None,
+            error: None,
+            deadline,
+            holds,
+        };
+        self.advance(token, op).ok_or(token)
+    }
+
+    /// Runs an operation until it ends or waits.
+    fn advance(&mut self, token: Token, mut op: Op) -> Option<OpResult> {
+        loop {
+            match self.step(token, &mut op) {
+                Ok(Step::Become(body)) => op.body = body,
+                Ok(Step::Wait(waiting)) => {
+                    op.waiting = waiting;
+                    if let Some(deadline) = op.deadline {
+                        self.timers.insert((deadline, token));
+                    }
+                    self.ops.insert(token, op);
+                    return None;
+                }
+                Ok(Step::Done(value)) => return Some(self.end(token, op, Ok(value))),
+                Err(status) => return Some(self.end(token, op, Err(status))),
+            }
+        }
+    }
+
+    fn step(&mut self, token: Token, op: &mut Op) -> StepResult {
+        // Each body takes itself apart and leaves what it needs for its next step.
+        let mut body = std::mem::replace(&mut op.body, Body::Sleep);
+        let result = match &mut body {
+            Body::Fault {
+                process,
+                address,
+                access,
+            } => self.step_fault(token, op, *process, *address, *access),
+            Body::Transfer(transfer) => self.step_transfer(token, op, transfer),
+            Body::CopyIn(copy) => self.step_copy_in(token, op, copy),
+            Body::CopyOut(copy) => self.step_copy_out(token, op, copy),
+            Body::PortWait(wait) => self.step_port_wait(token, op, wait),
+            Body::WaitOne(wait) => self.step_wait_one(token, op, wait),
+            Body::FutexWait(wait) => self.step_futex_wait(token, op, wait),
+            Body::Sleep if op.deadline.is_some_and(|deadline| deadline > self.now) => {
+                Ok(Step::Wait(Waiting::Outside))
+            }
+            Body::Sleep => OK,
+            Body::Supply(supply) => self.step_supply(token, op, supply),
+            Body::ZeroRange(zero) => self.step_zero_range(token, op, zero),
+            Body::Flush(flushing) => self.step_flush(token, flushing),
+        };
+        op.body = body;
+        result
+    }
+
+    /// An operation is over: gives back what it holds and says how it ended.
+    fn end(&mut self, token: Token, op: Op, result: Result<u64, Status>) -> OpResult {
+        self.forget_deadline(token, &op);
+        for &vmo in &op.holds {
+            self.release(vmo);
+        }
+        match (&op.body, result) {
+            (Body::Fault { .. }, Ok(_)) => OpResult::Retry,
+            (
+                Body::Fault {
+                    process,
+                    address,
+                    access,
+                },
+                Err(status),
+            ) => {
+                if let Some(thread) = op.thread {
+                    self.raise_page_fault(thread, *process, *address, *access, status);
+                }
+                OpResult::Gone
+            }
+            (body, result) => {
+                if let (Body::CopyOut(copy), Err(_)) = (body, &result) {
+                    self.undo(&copy.undo);
+                }
+                OpResult::Returned(result.unwrap_or_else(Status::to_register))
+            }
+        }
+    }
+
+    fn forget_deadline(&mut self, token: Token, op: &Op) {
+        if let Some(deadline) = op.deadline {
+            self.timers.remove(&(deadline, token));
+        }
+    }
+
+    /// Makes a waiting operation run its next step before the current call into the core returns.
+    pub(crate) fn wake(&mut self, token: Token) {
+        self.ready.push_back(token);
+    }
+
+    /// Wakes what a page source resolved.
+    pub(crate) fn wake_all(&mut self, woken: Vec<crate::source::Woken>) {
+        for (token, error) in woken {
+            if let Some(op) = self.ops.get_mut(&token) {
+                op.error = op.error.or(error);
+            }
+            self.wake(token);
+        }
+    }
+
+    /// Runs woken operations until none is left; their ends become work.
+    pub(crate) fn settle(&mut self) {
+        while let Some(token) = self.ready.pop_front() {
+            // An operation whose own memory operation is under way looks again when that ends.
+            let waits_for_memory = |op: &Op| op.waiting == Waiting::Memory && op.reply.is_none();
+            if self.ops.get(&token).is_none_or(waits_for_memory) {
+                continue;
+            }
+            let Some(mut op) = self.ops.remove(&token) else {
+                continue;
+            };
+            self.forget_deadline(token, &op);
+            op.waiting = Waiting::Nothing;
+            let thread = op.thread;
+            if let (Some(result), Some(thread)) = (self.advance(token, op), thread) {
+                self.work.push_back(Work::Complete(Completion {
+                    token,
+                    thread,
+                    result,
+                }));
+            }
+        }
+    }
+
+    /// Ends an operation because its thread ends. Nothing is reported; a memory operation under way goes on, and so does an
+    /// operation that has begun to change which pages are there.
+    pub(crate) fn cancel(&mut self, token: Token) {
+        if let Some(op) = self.ops.get_mut(&token)
+            && matches!(op.body, Body::ZeroRange(_) | Body::Supply(_))
+        {
+            op.thread = None;
+            return;
+        }
+        let Some(op) = self.ops.remove(&token) else {
+            return;
+        };
+        self.unregister(token, op.waiting);
+        self.forget_deadline(token, &op);
+        match &op.body {
+            Body::CopyOut(copy) => self.undo(&copy.undo),
+            Body::FutexWait(wait) => self.leave_futex(wait.process, wait.address, token),
+            _ => {}
+        }
+        for vmo in op.holds {
+            self.release(vmo);
+        }
+    }
+
+    /// Takes an operation out of whatever it is registered with.
+    pub(crate) fn unregister(&mut self, token: Token, waiting: Waiting) {
+        match waiting {
+            Waiting::Request(id) => {
+                if let Some(source) = self.vmos.get_mut(&id).and_then(|vmo| vmo.source_mut()) {
+                    let queued = source.is_packet_queued();
+                    source.cancel(token);
+                    self.pump_source(id, queued);
+                }
+            }
+            Waiting::Busy(id) => {
+                if let Some(vmo) = self.vmos.get_mut(&id) {
+                    vmo.busy_waiters.retain(|&waiter| waiter != token);
+                }
+            }
+            Waiting::Port(id) => self.leave_port(id, token),
+            Waiting::Observer(object) => self.remove_waiter(object, token),
+            Waiting::Futex(process, address) => self.leave_futex(process, address, token),
+            Waiting::Nothing | Waiting::Memory | Waiting::Outside => {}
+        }
+    }
+
+    /// Emits a memory operation of `token`'s; the step ends waiting for it.
+    pub(crate) fn emit(&mut self, token: Option<Token>, op: MemoryOp) -> MemoryOpId {
+        let id = MemoryOpId(self.next_id());
+        self.mark_busy(id, &op);
+        self.memory.insert(
+            id,
+            crate::memory_ops::InFlight {
+                op: op.clone(),
+                token,
+            },
+        );
+        self.work.push_back(Work::Memory(id, op));
+        id
+    }
+}

@@ -1,0 +1,175 @@
+//! Pagers: `zx_pager_create`, `zx_pager_create_vmo`, `zx_pager_detach_vmo`, closing; and the VMM's own side as a provider.
+
+use protocol::options::VmoOptions;
+use protocol::{RawHandle, Rights, Signals, Status};
+
+use crate::header::Header;
+use crate::ids::{ObjectRef, PagerId, PortId, VmoId};
+use crate::kernel::{Begin, Caller, Kernel, Started};
+use crate::memory::{MemoryOp, MemoryOpId, Pages};
+use crate::memory_ops::InFlight;
+use crate::source::{PageSource, Provider, SourceState};
+use crate::vmo::{Vmo, VmoKind};
+use crate::vmo_calls::{sizes, vmo_options};
+
+/// A pager.
+#[derive(Clone, Debug)]
+pub(crate) struct Pager {
+    pub header: Header,
+}
+
+impl Kernel {
+    pub(crate) fn sys_pager_create(&mut self, caller: Caller, options: u32, out: u64) -> Begin {
+        if options != 0 {
+            return Err(Status::INVALID_ARGS);
+        }
+        let id = PagerId(self.next_koid());
+        self.pagers.insert(
+            id,
+            Pager {
+                header: Header::new(Signals::empty()),
+            },
+        );
+        self.return_handle(caller, ObjectRef::Pager(id), Rights::DEFAULT_PAGER, out)
+    }
+
+    /// Policy, pager, port, options, size: in this order.
+    #[allow(clippy::too_many_arguments)] // the call's own
+    pub(crate) fn sys_pager_create_vmo(
+        &mut self,
+        caller: Caller,
+        pager: RawHandle,
+        options: u32,
+        port: RawHandle,
+        key: u64,
+        size: u64,
+        out: u64,
+    ) -> Begin {
+        self.check_new_vmo(caller.process)?;
+        let (pager, _) = self.typed::<PagerId>(caller.process, pager, Rights::ATTACH_VMO)?;
+        let (port, _) = self.typed::<PortId>(caller.process, port, Rights::WRITE)?;
+        let allowed = VmoOptions::RESIZABLE | VmoOptions::UNBOUNDED;
+        let options = vmo_options(options, allowed)?;
+        if options.contains(VmoOptions::UNBOUNDED) && size == u64::MAX {
+            return Err(Status::INVALID_ARGS);
+        }
+        let (size, stream_size) = sizes(size, options)?;
+        let source = PageSource::new(Provider::Pager { pager, port, key });
+        let vmo = Vmo::new(size, stream_size, options, VmoKind::Paged(Box::new(source)));
+        let id = self.add_vmo(vmo);
+        self.return_vmo(caller, id, out)
+    }
+
+    pub(crate) fn sys_pager_detach_vmo(
+        &mut self,
+        caller: Caller,
+        pager: RawHandle,
+        vmo: RawHandle,
+    ) -> Begin {
+        let rights = Rights::ATTACH_VMO | Rights::MANAGE_VMO;
+        let (pager, _) = self.typed::<PagerId>(caller.process, pager, rights)?;
+        let (vmo, _) = self.typed::<VmoId>(caller.process, vmo, Rights::WRITE)?;
+        self.check_owner(vmo, pager)?;
+        self.stop_source(vmo, SourceState::Detached);
+        Ok(Started::Done(0))
+    }
+
+    /// Ends a source: everybody who waits gets BAD_STATE. Detaching owes COMPLETE and drops clean pages; a closed
+    /// pager is silent and leaves them.
+    fn stop_source(&mut self, id: VmoId, state: SourceState) {
+        let Some(source) = self.vmos.get_mut(&id).and_then(|vmo| vmo.source_mut()) else {
+            return;
+        };
+        let queued = source.is_packet_queued();
+        let was = std::mem::replace(&mut source.state, state);
+        let woken = source.fail_all(Status::BAD_STATE);
+        match state {
+            SourceState::Detached if was == SourceState::Attached => source.owe_complete(),
+            SourceState::Closed => source.silence(),
+            _ => {}
+        }
+        self.wake_all(woken);
+        self.pump_source(id, queued);
+        if state == SourceState::Detached && was == SourceState::Attached {
+            self.drop_clean_pages(id);
+        }
+    }
+
+    /// The last handle of a pager is closed.
+    pub(crate) fn drop_pager(&mut self, id: PagerId) {
+        self.pagers.remove(&id);
+        let is_owned = |vmo: &Vmo| {
+            let provider = vmo.source().map(|source| source.provider);
+            matches!(provider, Some(Provider::Pager { pager, .. }) if pager == id)
+        };
+        let owned: Vec<VmoId> = self
+            .vmos
+            .iter()
+            .filter(|(_, vmo)| is_owned(vmo))
+            .map(|(id, _)| *id)
+            .collect();
+        for vmo in owned {
+            self.stop_source(vmo, SourceState::Closed);
+            self.bury(vmo);
+        }
+    }
+
+    /// A VMO ends: its source owes COMPLETE if it was attached.
+    pub(crate) fn end_source(&mut self, id: VmoId) {
+        let Some(source) = self.vmos.get_mut(&id).and_then(|vmo| vmo.source_mut()) else {
+            return;
+        };
+        let queued = source.is_packet_queued();
+        if source.state == SourceState::Attached {
+            source.state = SourceState::Detached;
+            let woken = source.fail_all(Status::BAD_STATE);
+            source.owe_complete();
+            self.wake_all(woken);
+        }
+        self.pump_source(id, queued);
+    }
+
+    /// Makes a VMO that the VMM provides: `size` bytes of content, never resized. It has no handle yet.
+    pub fn add_host_vmo(&mut self, name: &str, size: u64) -> Result<VmoId, Status> {
+        let source = PageSource::new(Provider::Host);
+        self.add_named_vmo(name, size, VmoKind::Paged(Box::new(source)))
+    }
+
+    /// Makes a zero-filled VMO that has no handle yet.
+    pub fn add_anonymous_vmo(&mut self, name: &str, size: u64) -> Result<VmoId, Status> {
+        self.add_named_vmo(name, size, VmoKind::Anonymous)
+    }
+
+    fn add_named_vmo(&mut self, name: &str, size: u64, kind: VmoKind) -> Result<VmoId, Status> {
+        let (size, stream_size) = sizes(size, VmoOptions::empty())?;
+        let mut vmo = Vmo::new(size, stream_size, VmoOptions::empty(), kind);
+        vmo.header.set_name(name.as_bytes());
+        Ok(self.add_vmo(vmo))
+    }
+
+    /// The VMM has content for these pages of a VMO it provides: which of them are to be installed now, each run with the
+    /// operation to end by [`Kernel::memory_done`].
+    pub fn supply_begin(&mut self, pages: Pages) -> Vec<(MemoryOpId, Pages)> {
+        let runs = self.suppliable(pages.vmo, pages.range());
+        let runs = runs.into_iter().map(|run| {
+            let pages = Pages {
+                vmo: pages.vmo,
+                first: run.start,
+                count: run.end - run.start,
+            };
+            let id = MemoryOpId(self.next_id());
+            let op = MemoryOp::Supply(pages);
+            self.mark_busy(id, &op);
+            self.memory.insert(id, InFlight { op, token: None });
+            (id, pages)
+        });
+        runs.collect()
+    }
+
+    /// The VMM cannot provide these pages: whoever waits for one of them gets `status`.
+    pub fn supply_fail(&mut self, now: i64, pages: Pages, status: Status) {
+        self.now = now;
+        self.resolve(pages.vmo, pages.range(), Some(status));
+        self.settle();
+    }
+}

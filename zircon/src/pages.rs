@@ -1,0 +1,178 @@
+//! The state of every page of a VMO: one byte a page, in leaves of 512 pages that exist where something was touched.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+const LEAF_PAGES: u64 = 512;
+
+/// What a page slot holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(u8)]
+pub(crate) enum PageState {
+    /// Nothing: an access asks the provider (zeros for an anonymous VMO, the pager for a pager-owned one).
+    #[default]
+    Absent,
+    /// Known to be zero, without a page of storage: made by supplying an uncommitted page, or by growth. Kept as
+    /// intervals beside the map ([`crate::vmo::Vmo::zero`]), never in it.
+    Zero,
+    /// A page of storage, as the provider supplied it.
+    Clean,
+    /// A page of storage that was written to.
+    Dirty,
+}
+
+impl PageState {
+    /// Whether there is a page of storage.
+    pub fn is_committed(self) -> bool {
+        matches!(self, PageState::Clean | PageState::Dirty)
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Leaf {
+    states: Box<[PageState; LEAF_PAGES as usize]>,
+    used: u16,
+}
+
+/// Page states of one VMO.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PageMap {
+    leaves: BTreeMap<u64, Leaf>,
+    committed: u64,
+}
+
+impl PageMap {
+    /// State of `page`.
+    pub fn get(&self, page: u64) -> PageState {
+        let leaf = self.leaves.get(&(page / LEAF_PAGES));
+        leaf.and_then(|leaf| leaf.states.get((page % LEAF_PAGES) as usize))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// Pages of storage.
+    pub fn committed(&self) -> u64 {
+        self.committed
+    }
+
+    /// Sets all pages of `range`; proportional to the range, or to what is there when `state` is `Absent`.
+    pub fn set(&mut self, range: Range<u64>, state: PageState) {
+        if state == PageState::Absent {
+            for page in self.occupied(range) {
+                self.set_one(page, state);
+            }
+        } else {
+            for page in range {
+                self.set_one(page, state);
+            }
+        }
+    }
+
+    fn set_one(&mut self, page: u64, state: PageState) {
+        let leaf = self
+            .leaves
+            .entry(page / LEAF_PAGES)
+            .or_insert_with(|| Leaf {
+                states: Box::new([PageState::Absent; LEAF_PAGES as usize]),
+                used: 0,
+            });
+        let Some(slot) = leaf.states.get_mut((page % LEAF_PAGES) as usize) else {
+            return;
+        };
+        let old = std::mem::replace(slot, state);
+        leaf.used += u16::from(state != PageState::Absent);
+        leaf.used -= u16::from(old != PageState::Absent);
+        self.committed += u64::from(state.is_committed());
+        self.committed -= u64::from(old.is_committed());
+        if leaf.used == 0 {
+            self.leaves.remove(&(page / LEAF_PAGES));
+        }
+    }
+
+    /// Pages of `range` that are not absent, in order.
+    pub fn occupied(&self, range: Range<u64>) -> Vec<u64> {
+        if range.is_empty() {
+            return Vec::new();
+        }
+        let leaves = self
+            .leaves
+            .range(range.start / LEAF_PAGES..=(range.end - 1) / LEAF_PAGES);
+        leaves
+            .flat_map(|(&index, leaf)| (index * LEAF_PAGES..).zip(leaf.states.iter()))
+            .filter(|(page, state)| **state != PageState::Absent && range.contains(page))
+            .map(|(page, _)| page)
+            .collect()
+    }
+
+    /// First page of `range` that is not absent.
+    pub fn first_occupied(&self, range: Range<u64>) -> Option<u64> {
+        if range.is_empty() {
+            return None;
+        }
+        let leaves = self
+            .leaves
+            .range(range.start / LEAF_PAGES..=(range.end - 1) / LEAF_PAGES);
+        leaves
+            .flat_map(|(&index, leaf)| (index * LEAF_PAGES..).zip(leaf.states.iter()))
+            .find(|(page, state)| **state != PageState::Absent && range.contains(page))
+            .map(|(page, _)| page)
+    }
+
+    /// The committed pages of `range` as maximal runs.
+    pub fn committed_runs(&self, range: Range<u64>) -> Vec<Range<u64>> {
+        let committed = self
+            .occupied(range)
+            .into_iter()
+            .filter(|&page| self.get(page).is_committed());
+        runs(committed)
+    }
+
+    /// How many pages from `page` on, at most `limit`, satisfy `same`.
+    pub fn run_length(&self, page: u64, limit: u64, same: impl Fn(PageState) -> bool) -> u64 {
+        (0..limit)
+            .find(|ahead| !same(self.get(page + ahead)))
+            .unwrap_or(limit)
+    }
+}
+
+/// Groups ascending page numbers into maximal runs.
+pub(crate) fn runs(pages: impl IntoIterator<Item = u64>) -> Vec<Range<u64>> {
+    let mut out: Vec<Range<u64>> = Vec::new();
+    for page in pages {
+        match out.last_mut() {
+            Some(run) if run.end == page => run.end += 1,
+            _ => out.push(page..page + 1),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sparse_states_and_counts() {
+        let mut map = PageMap::default();
+        let far = 1 << 50;
+        map.set(510..514, PageState::Clean);
+        map.set(far..far + 1, PageState::Dirty);
+        assert_eq!(map.committed(), 5);
+        assert_eq!(map.get(513), PageState::Clean);
+        assert_eq!(map.get(514), PageState::Absent);
+        assert_eq!(map.first_occupied(0..far + 9), Some(510));
+        assert_eq!(map.first_occupied(514..far), None);
+        assert_eq!(map.occupied(512..u64::MAX), vec![512, 513, far]);
+        assert_eq!(
+            map.committed_runs(0..u64::MAX),
+            vec![510..514, far..far + 1]
+        );
+        assert_eq!(map.run_length(510, 100, PageState::is_committed), 4);
+        map.set(0..u64::MAX, PageState::Absent);
+        assert_eq!(
+            (map.committed(), map.leaves.len()),
+            (0, 0),
+            "empty leaves are given back"
+        );
+    }
+}

@@ -1,0 +1,364 @@
+//! The page source of a pager-owned VMO: its outstanding READ requests and its one packet.
+//!
+//! **Life of a request.** An operation that needs absent pages joins the outstanding request that covers them, or makes
+//! a new one. A new request waits in the source's queue until the source's packet is free; a VMO has at most one packet
+//! in its port. Dequeuing the packet shows the request to the pager. Pages that become present, fail or are cut off count
+//! as resolved; at the last one the request ends and everybody who waits looks again. A request that ends while its
+//! packet is still in the port is withdrawn and never seen.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+
+use protocol::{PAGE_SIZE, PageRequestCommand, PortPacket, Status};
+
+use crate::ids::{PagerId, PortId, Token};
+use crate::intervals::Intervals;
+
+/// Who supplies the pages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Provider {
+    /// A pager object of a program; requests are packets.
+    Pager {
+        pager: PagerId,
+        port: PortId,
+        key: u64,
+    },
+    /// The VMM; requests are [`crate::Work::HostRead`].
+    Host,
+}
+
+/// Where the source stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SourceState {
+    /// Requests can be made.
+    Attached,
+    /// `zx_pager_detach_vmo` was called.
+    Detached,
+    /// The pager is gone.
+    Closed,
+}
+
+/// The page source.
+#[derive(Clone, Debug)]
+pub(crate) struct PageSource {
+    pub provider: Provider,
+    pub state: SourceState,
+    /// Outstanding requests, keyed by their end. They never overlap.
+    requests: BTreeMap<u64, Request>,
+    /// Ends of requests whose packet has not been queued yet.
+    unsent: VecDeque<u64>,
+    /// What the packet in the port stands for.
+    in_port: Option<InPort>,
+    /// COMPLETE is to be sent when the packet is free.
+    complete_due: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Request {
+    start: u64,
+    unresolved: Intervals,
+    waiters: Vec<Waiter>,
+}
+
+#[derive(Clone, Debug)]
+struct Waiter {
+    token: Token,
+    /// The first page the waiter needs: its arrival wakes an early waiter, its failure fails any waiter.
+    page: u64,
+    early: bool,
+    error: Option<Status>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum InPort {
+    Request(u64),
+    Complete,
+}
+
+/// An operation to wake, with the error that its page got.
+pub(crate) type Woken = (Token, Option<Status>);
+
+/// What the source wants done with its packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum PacketMove {
+    /// Put the source's packet at the end of the port's queue.
+    Queue,
+    /// Take the packet out of the port's queue.
+    Withdraw,
+    /// Take it out and put it at the end again, standing for the next thing.
+    Requeue,
+}
+
+impl PageSource {
+    pub fn new(provider: Provider) -> Self {
+        PageSource {
+            provider,
+            state: SourceState::Attached,
+            requests: BTreeMap::new(),
+            unsent: VecDeque::new(),
+            in_port: None,
+            complete_due: false,
+        }
+    }
+
+    /// Makes `token` wait for absent pages from `range.start` on; says what new range has to be asked for.
+    ///
+    /// `early` waiters (`zx_vmo_read`) are woken as soon as their first page is there. Ranges follow the overlap rules:
+    /// a start inside an outstanding request joins it; an end inside one is cut.
+    pub fn request(&mut self, range: Range<u64>, token: Token, early: bool) -> Option<Range<u64>> {
+        let waiter = Waiter {
+            token,
+            page: range.start,
+            early,
+            error: None,
+        };
+        let mut end = range.end;
+        if let Some((_, leader)) = self.requests.range_mut(range.start + 1..).next() {
+            if range.start >= leader.start {
+                leader.waiters.push(waiter);
+                return None;
+            }
+            end = end.min(leader.start);
+        }
+        let range = range.start..end;
+        let request = Request {
+            start: range.start,
+            unresolved: Intervals::of(range.clone()),
+            waiters: vec![waiter],
+        };
+        self.requests.insert(end, request);
+        if matches!(self.provider, Provider::Pager { .. }) {
+            self.unsent.push_back(end);
+        }
+        Some(range)
+    }
+
+    /// Pages of `range` are there (or, with an error, will not come): ends and wakes what that resolves.
+    pub fn resolve(&mut self, range: Range<u64>, error: Option<Status>) -> Vec<Woken> {
+        let mut woken = Vec::new();
+        let mut ended = Vec::new();
+        for (&end, request) in self.requests.range_mut(range.start + 1..) {
+            if request.start >= range.end {
+                break;
+            }
+            request.unresolved.remove(range.clone());
+            for waiter in &mut request.waiters {
+                if range.contains(&waiter.page) && error.is_some() {
+                    waiter.error = error;
+                }
+            }
+            request.waiters.retain(|waiter| {
+                let wake = waiter.early && range.contains(&waiter.page);
+                if wake {
+                    woken.push((waiter.token, waiter.error));
+                }
+                !wake
+            });
+            if request.unresolved.is_empty() {
+                ended.push(end);
+            }
+        }
+        for end in ended {
+            woken.extend(self.end_request(end));
+        }
+        woken
+    }
+
+    /// Ends every request with an error and forgets them (detach, pager close).
+    pub fn fail_all(&mut self, status: Status) -> Vec<Woken> {
+        let ends: Vec<u64> = self.requests.keys().copied().collect();
+        let woken = ends
+            .into_iter()
+            .flat_map(|end| self.end_request(end))
+            .collect::<Vec<_>>();
+        woken
+            .into_iter()
+            .map(|(token, error)| (token, error.or(Some(status))))
+            .collect()
+    }
+
+    /// `token` no longer waits; a request that nobody waits for any more is dropped.
+    pub fn cancel(&mut self, token: Token) {
+        let mut dropped = Vec::new();
+        for (&end, request) in &mut self.requests {
+            let before = request.waiters.len();
+            request.waiters.retain(|waiter| waiter.token != token);
+            if before > 0 && request.waiters.is_empty() {
+                dropped.push(end);
+            }
+        }
+        for end in dropped {
+            self.end_request(end);
+        }
+    }
+
+    fn end_request(&mut self, end: u64) -> Vec<Woken> {
+        self.unsent.retain(|&unsent| unsent != end);
+        let Some(request) = self.requests.remove(&end) else {
+            return Vec::new();
+        };
+        if self.in_port == Some(InPort::Request(end)) {
+            self.in_port = None;
+        }
+        request
+            .waiters
+            .into_iter()
+            .map(|waiter| (waiter.token, waiter.error))
+            .collect()
+    }
+
+    /// COMPLETE is owed from now on.
+    pub fn owe_complete(&mut self) {
+        self.complete_due = true;
+    }
+
+    /// Nothing is sent any more (the pager is gone).
+    pub fn silence(&mut self) {
+        self.unsent.clear();
+        self.complete_due = false;
+        self.in_port = None;
+    }
+
+    /// Puts the next thing into the packet if it is free. `was_queued`: the port still holds the packet.
+    pub fn next_packet(&mut self, was_queued: bool) -> Option<PacketMove> {
+        if self.in_port.is_some() {
+            return None;
+        }
+        self.in_port = match self.unsent.pop_front() {
+            Some(end) => Some(InPort::Request(end)),
+            None if self.complete_due => {
+                self.complete_due = false;
+                Some(InPort::Complete)
+            }
+            None => None,
+        };
+        match (self.in_port.is_some(), was_queued) {
+            (true, false) => Some(PacketMove::Queue),
+            (true, true) => Some(PacketMove::Requeue),
+            (false, true) => Some(PacketMove::Withdraw),
+            (false, false) => None,
+        }
+    }
+
+    /// Whether the source's packet is in its port.
+    pub fn is_packet_queued(&self) -> bool {
+        self.in_port.is_some()
+    }
+
+    /// The packet leaves the port: what it says.
+    pub fn take_packet(&mut self) -> Option<PortPacket> {
+        let Provider::Pager { key, .. } = self.provider else {
+            return None;
+        };
+        match self.in_port.take()? {
+            InPort::Complete => Some(PortPacket::page_request(
+                key,
+                PageRequestCommand::Complete,
+                0,
+                0,
+            )),
+            InPort::Request(end) => {
+                let request = self.requests.get(&end)?;
+                let (offset, length) =
+                    (request.start * PAGE_SIZE, (end - request.start) * PAGE_SIZE);
+                Some(PortPacket::page_request(
+                    key,
+                    PageRequestCommand::Read,
+                    offset,
+                    length,
+                ))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source() -> PageSource {
+        PageSource::new(Provider::Pager {
+            pager: PagerId(1),
+            port: PortId(2),
+            key: 9,
+        })
+    }
+
+    fn tokens(woken: Vec<Woken>) -> Vec<u64> {
+        woken.into_iter().map(|(token, _)| token.0).collect()
+    }
+
+    #[test]
+    fn a_start_inside_joins_and_an_end_inside_is_cut() {
+        let mut source = source();
+        assert_eq!(source.request(8..24, Token(1), false), Some(8..24));
+        assert_eq!(source.request(0..32, Token(2), false), Some(0..8));
+        assert_eq!(source.request(10..40, Token(3), false), None);
+        assert_eq!(tokens(source.resolve(0..8, None)), [2]);
+        assert_eq!(tokens(source.resolve(8..24, None)), [1, 3]);
+    }
+
+    #[test]
+    fn one_packet_at_a_time_in_order() {
+        let mut source = source();
+        source.request(0..1, Token(1), false);
+        source.request(4..6, Token(2), false);
+        assert_eq!(source.next_packet(false), Some(PacketMove::Queue));
+        assert_eq!(source.next_packet(true), None, "the packet is taken");
+        let packet = source.take_packet().unwrap();
+        assert_eq!(
+            (packet.offset(), packet.length(), packet.key),
+            (0, PAGE_SIZE, 9)
+        );
+        assert_eq!(source.next_packet(false), Some(PacketMove::Queue));
+        assert_eq!(source.take_packet().unwrap().offset(), 4 * PAGE_SIZE);
+    }
+
+    #[test]
+    fn a_request_resolved_in_the_port_is_withdrawn() {
+        let mut source = source();
+        source.request(0..2, Token(1), false);
+        source.next_packet(false);
+        assert!(source.resolve(1..2, None).is_empty(), "half is not enough");
+        assert_eq!(tokens(source.resolve(0..1, None)), [1]);
+        assert!(!source.is_packet_queued());
+        assert_eq!(source.next_packet(true), Some(PacketMove::Withdraw));
+    }
+
+    #[test]
+    fn early_waiters_wake_at_their_first_page_and_may_join_again() {
+        let mut source = source();
+        source.request(0..4, Token(1), true);
+        assert_eq!(tokens(source.resolve(0..1, None)), [1]);
+        assert_eq!(
+            source.request(1..4, Token(1), true),
+            None,
+            "the request is still out"
+        );
+        assert_eq!(tokens(source.resolve(1..4, None)), [1]);
+    }
+
+    #[test]
+    fn an_error_reaches_those_whose_first_page_it_covers() {
+        let mut source = source();
+        source.request(0..3, Token(1), false);
+        source.request(1..3, Token(2), false);
+        assert!(source.resolve(1..2, Some(Status::IO)).is_empty());
+        let woken = source.resolve(0..3, None);
+        assert_eq!(woken, [(Token(1), None), (Token(2), Some(Status::IO))]);
+    }
+
+    #[test]
+    fn a_cancelled_request_disappears() {
+        let mut source = source();
+        source.request(0..3, Token(1), false);
+        source.next_packet(false);
+        source.cancel(Token(1));
+        assert_eq!(source.next_packet(true), Some(PacketMove::Withdraw));
+        assert_eq!(
+            source.request(0..3, Token(2), false),
+            Some(0..3),
+            "a second READ is sent"
+        );
+    }
+}

@@ -1,0 +1,450 @@
+//! Memory of programs: finding what is behind an address, making pages ready, and copying call data in and out.
+
+use protocol::options::VmoOptions;
+use protocol::{PAGE_SIZE, RawHandle, Status};
+
+use crate::ids::{ProcessId, ThreadId, Token, VmoId};
+use crate::kernel::Kernel;
+use crate::memory::{MemoryOp, MemoryResult, Pages};
+use crate::memory_ops::page_span;
+use crate::op::{Body, Op, Step, StepResult, Waiting};
+use crate::pages::PageState;
+use crate::source::{Provider, SourceState};
+use crate::vmo::VmoKind;
+use crate::work::{Access, Work};
+
+/// Most pages that one operation installs at a time: what a large write waits for is bounded by it.
+const MAX_INSTALL: u64 = 256;
+
+/// What stands behind an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UserRun {
+    /// The VMO that holds the pages (never a slice).
+    pub vmo: VmoId,
+    /// Byte offset there.
+    pub offset: u64,
+    /// Bytes up to the end of the mapping, of the VMO, or of what was asked for.
+    pub length: u64,
+}
+
+/// What an operation needs of the pages it is about to use.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Need {
+    /// It writes to them.
+    pub write: bool,
+    /// Zero pages must be pages of storage (a mapping touches them).
+    pub resident: bool,
+    /// Most pages to ask a pager for at once.
+    pub request: u64,
+    /// It goes on as soon as its first page is there.
+    pub early: bool,
+}
+
+impl Need {
+    pub const READ: Need = Need {
+        write: false,
+        resident: false,
+        request: u64::MAX,
+        early: true,
+    };
+    /// `zx_vmo_write` waits for at most 16 pages at once.
+    pub const WRITE: Need = Need {
+        write: true,
+        resident: true,
+        request: 16,
+        early: false,
+    };
+
+    /// A touch through a mapping asks for one page.
+    pub fn touch(access: Access) -> Need {
+        Need {
+            write: access == Access::Write,
+            resident: true,
+            request: 1,
+            early: false,
+        }
+    }
+}
+
+/// How ready pages are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ready {
+    /// This many bytes are in pages of storage.
+    Present(u64),
+    /// This many bytes are zero and have no storage.
+    Zeros(u64),
+    /// The operation is registered with this and has to wait.
+    Wait(Waiting),
+}
+
+/// Copies bytes of a program into the core, then goes on with the call.
+#[derive(Clone, Debug)]
+pub(crate) struct CopyIn {
+    pub process: ProcessId,
+    pub thread: ThreadId,
+    pub address: u64,
+    pub length: u64,
+    pub bytes: Vec<u8>,
+    pub then: AfterCopyIn,
+}
+
+/// The call that needed the bytes.
+#[derive(Clone, Debug)]
+pub(crate) enum AfterCopyIn {
+    DebugWrite,
+    HandleCloseMany,
+    PortQueue { port: RawHandle },
+    SetProperty { handle: RawHandle, property: u32 },
+    ThreadCreate { process: RawHandle, out: u64 },
+}
+
+/// Copies results to a program and ends the call.
+#[derive(Clone, Debug)]
+pub(crate) struct CopyOut {
+    pub process: ProcessId,
+    /// (address, bytes), written front to back.
+    pub writes: Vec<(u64, Vec<u8>)>,
+    /// What the call returns once all is written.
+    pub value: Status,
+    pub undo: Undo,
+}
+
+/// What to take back if results cannot be written.
+#[derive(Clone, Debug)]
+pub(crate) enum Undo {
+    Nothing,
+    /// Close the handle that nobody learned of.
+    Handle(ProcessId, RawHandle),
+    /// Unmap the mapping that nobody learned of.
+    Mapping(ProcessId, u64, u64),
+}
+
+impl Kernel {
+    /// What stands behind `address`: NOT_FOUND without a mapping, ACCESS_DENIED without permission, OUT_OF_RANGE past
+    /// the VMO's end.
+    pub(crate) fn user_run(
+        &self,
+        process: ProcessId,
+        address: u64,
+        length: u64,
+        access: Access,
+    ) -> Result<UserRun, Status> {
+        let mapping = self.mapping_at(process, address).ok_or(Status::NOT_FOUND)?;
+        if !mapping.permits(access) {
+            return Err(Status::ACCESS_DENIED);
+        }
+        let into = address - mapping.base;
+        let offset = mapping.vmo_offset + into;
+        let size = self.vmos.get(&mapping.vmo).map_or(0, |vmo| vmo.size);
+        if offset >= size {
+            return Err(Status::OUT_OF_RANGE);
+        }
+        let length = length.min(mapping.length - into).min(size - offset);
+        let (vmo, offset) = self.root(mapping.vmo, offset);
+        Ok(UserRun {
+            vmo,
+            offset,
+            length,
+        })
+    }
+
+    /// Makes pages ready for `token`, or registers it with what it has to wait for.
+    pub(crate) fn prepare(
+        &mut self,
+        token: Token,
+        id: VmoId,
+        offset: u64,
+        length: u64,
+        need: Need,
+    ) -> Result<Ready, Status> {
+        let vmo = self.vmos.get_mut(&id).ok_or(Status::BAD_STATE)?;
+        let span = page_span(offset, length);
+        let (first, limit) = (span.start, span.end - span.start);
+        let calm = vmo.calm_run(first, limit, false);
+        if calm == 0 {
+            vmo.busy_waiters.push(token);
+            return Ok(Ready::Wait(Waiting::Busy(id)));
+        }
+        let bytes = |pages: u64| length.min((first + pages) * PAGE_SIZE - offset);
+        let anonymous = matches!(vmo.kind, VmoKind::Anonymous);
+        let (state, run) = vmo.state_run(first, calm);
+        match state {
+            PageState::Clean | PageState::Dirty => {
+                let run = vmo.pages.run_length(first, calm, PageState::is_committed);
+                if need.write && !anonymous {
+                    vmo.pages.set(first..first + run, PageState::Dirty);
+                }
+                Ok(Ready::Present(bytes(run)))
+            }
+            PageState::Absent if !anonymous => self.request(token, id, first, limit, need),
+            _ => {
+                if !need.resident {
+                    return Ok(Ready::Zeros(bytes(run)));
+                }
+                let run = vmo.calm_run(first, run.min(MAX_INSTALL), true);
+                if run == 0 {
+                    vmo.busy_waiters.push(token);
+                    return Ok(Ready::Wait(Waiting::Busy(id)));
+                }
+                self.emit(
+                    Some(token),
+                    MemoryOp::Zero(Pages {
+                        vmo: id,
+                        first,
+                        count: run,
+                    }),
+                );
+                Ok(Ready::Wait(Waiting::Memory))
+            }
+        }
+    }
+
+    /// Asks the provider of a pager-owned VMO for absent pages.
+    fn request(
+        &mut self,
+        token: Token,
+        id: VmoId,
+        first: u64,
+        limit: u64,
+        need: Need,
+    ) -> Result<Ready, Status> {
+        let vmo = self.vmos.get_mut(&id).ok_or(Status::BAD_STATE)?;
+        let limit = limit
+            .min(need.request)
+            .min(vmo.page_count().saturating_sub(first));
+        let (_, run) = vmo.state_run(first, limit);
+        let source = vmo.source_mut().ok_or(Status::INTERNAL)?;
+        if source.state != SourceState::Attached {
+            return Err(Status::BAD_STATE);
+        }
+        let queued = source.is_packet_queued();
+        let asked = source.request(first..first + run, token, need.early);
+        if let (Provider::Host, Some(range)) = (source.provider, asked) {
+            let pages = Pages {
+                vmo: id,
+                first: range.start,
+                count: range.end - range.start,
+            };
+            self.work.push_back(Work::HostRead(pages));
+        }
+        self.pump_source(id, queued);
+        Ok(Ready::Wait(Waiting::Request(id)))
+    }
+
+    /// A touch through a mapping. Zero pages come ahead of a sequential toucher.
+    pub(crate) fn step_fault(
+        &mut self,
+        token: Token,
+        op: &mut Op,
+        process: ProcessId,
+        address: u64,
+        access: Access,
+    ) -> StepResult {
+        op.take_reply()?;
+        if let Some(error) = op.error.take() {
+            return Err(error);
+        }
+        let run = self.user_run(process, address, 1, access)?;
+        let page = run.offset / PAGE_SIZE;
+        let vmo = self.vmos.get_mut(&run.vmo).ok_or(Status::BAD_STATE)?;
+        let ahead = match vmo.state(page) {
+            PageState::Absent if vmo.source().is_some() => 1,
+            PageState::Clean | PageState::Dirty => 1,
+            _ => vmo.faults.plan(page, 1).min(vmo.page_count() - page),
+        };
+        match self.prepare(
+            token,
+            run.vmo,
+            page * PAGE_SIZE,
+            ahead * PAGE_SIZE,
+            Need::touch(access),
+        )? {
+            Ready::Present(_) | Ready::Zeros(_) => Ok(Step::Done(0)),
+            Ready::Wait(waiting) => Ok(Step::Wait(waiting)),
+        }
+    }
+
+    /// Starts copying call data in; the length is at most a few pages.
+    pub(crate) fn copy_in(
+        &self,
+        process: ProcessId,
+        thread: ThreadId,
+        address: u64,
+        length: u64,
+        then: AfterCopyIn,
+    ) -> Body {
+        Body::CopyIn(CopyIn {
+            process,
+            thread,
+            address,
+            length,
+            bytes: Vec::new(),
+            then,
+        })
+    }
+
+    pub(crate) fn step_copy_in(
+        &mut self,
+        token: Token,
+        op: &mut Op,
+        copy: &mut CopyIn,
+    ) -> StepResult {
+        // A pointer that cannot be read, for whatever reason, is an invalid argument.
+        let invalid = |_| Status::INVALID_ARGS;
+        if let Some(MemoryResult::Bytes(bytes)) = op.take_reply()? {
+            copy.bytes.extend(bytes);
+        }
+        if op.error.take().is_some() {
+            return Err(Status::INVALID_ARGS);
+        }
+        loop {
+            let done = copy.bytes.len() as u64;
+            if done >= copy.length {
+                return self.copied_in(copy);
+            }
+            let address = copy.address.checked_add(done).ok_or(Status::INVALID_ARGS)?;
+            let run = self
+                .user_run(copy.process, address, copy.length - done, Access::Read)
+                .map_err(invalid)?;
+            match self
+                .prepare(token, run.vmo, run.offset, run.length, Need::READ)
+                .map_err(invalid)?
+            {
+                Ready::Zeros(zeros) => copy.bytes.resize((done + zeros) as usize, 0),
+                Ready::Wait(waiting) => return Ok(Step::Wait(waiting)),
+                Ready::Present(present) => {
+                    let length = present as usize;
+                    self.emit(
+                        Some(token),
+                        MemoryOp::Read {
+                            vmo: run.vmo,
+                            offset: run.offset,
+                            length,
+                        },
+                    );
+                    return Ok(Step::Wait(Waiting::Memory));
+                }
+            }
+        }
+    }
+
+    fn copied_in(&mut self, copy: &mut CopyIn) -> StepResult {
+        let bytes = std::mem::take(&mut copy.bytes);
+        match copy.then {
+            AfterCopyIn::DebugWrite => {
+                self.work.push_back(Work::DebugWrite(bytes));
+                Ok(Step::Done(0))
+            }
+            AfterCopyIn::HandleCloseMany => self.close_many(copy.process, &bytes),
+            AfterCopyIn::PortQueue { port } => self.queue_user(copy.process, port, &bytes),
+            AfterCopyIn::SetProperty { handle, property } => {
+                self.set_property(copy.process, copy.thread, handle, property, &bytes)
+            }
+            AfterCopyIn::ThreadCreate { process, out } => {
+                self.create_user_thread(copy.process, process, &bytes, out)
+            }
+        }
+    }
+
+    /// Results for the program: the call returns ZX_OK once they are written.
+    pub(crate) fn copy_out(
+        &self,
+        process: ProcessId,
+        address: u64,
+        bytes: &[u8],
+        undo: Undo,
+    ) -> Body {
+        let writes = vec![(address, bytes.to_vec())];
+        Body::CopyOut(CopyOut {
+            process,
+            writes,
+            value: Status::OK,
+            undo,
+        })
+    }
+
+    pub(crate) fn step_copy_out(
+        &mut self,
+        token: Token,
+        op: &mut Op,
+        copy: &mut CopyOut,
+    ) -> StepResult {
+        op.take_reply()?;
+        if op.error.take().is_some() {
+            return Err(Status::INVALID_ARGS);
+        }
+        let Some((address, bytes)) = copy.writes.first_mut() else {
+            return Ok(Step::Done(copy.value.to_register()));
+        };
+        let length = bytes.len() as u64;
+        let invalid = |_| Status::INVALID_ARGS;
+        let run = self
+            .user_run(copy.process, *address, length, Access::Write)
+            .map_err(invalid)?;
+        match self
+            .prepare(token, run.vmo, run.offset, run.length, Need::WRITE)
+            .map_err(invalid)?
+        {
+            Ready::Wait(waiting) => Ok(Step::Wait(waiting)),
+            Ready::Present(present) | Ready::Zeros(present) => {
+                let rest = bytes.split_off(present.min(length) as usize);
+                let now = std::mem::replace(bytes, rest);
+                *address += present;
+                if bytes.is_empty() {
+                    copy.writes.remove(0);
+                }
+                self.emit(
+                    Some(token),
+                    MemoryOp::Write {
+                        vmo: run.vmo,
+                        offset: run.offset,
+                        bytes: now,
+                    },
+                );
+                Ok(Step::Wait(Waiting::Memory))
+            }
+        }
+    }
+
+    /// Takes back what a call made whose results could not be written.
+    pub(crate) fn undo(&mut self, undo: &Undo) {
+        match *undo {
+            Undo::Nothing => {}
+            Undo::Handle(process, handle) => {
+                // The program may have guessed the value and closed it: then there is nothing left to do.
+                let _ = self.close_handle(process, handle);
+            }
+            Undo::Mapping(process, address, length) => {
+                self.remove_mappings(process, address, length)
+            }
+        }
+    }
+
+    /// The VMO that holds the pages behind a byte of `vmo`, and the byte's offset there.
+    pub(crate) fn root(&self, mut vmo: VmoId, mut offset: u64) -> (VmoId, u64) {
+        while let Some(VmoKind::Slice {
+            parent,
+            offset: start,
+        }) = self.vmos.get(&vmo).map(|vmo| &vmo.kind)
+        {
+            offset += start;
+            vmo = *parent;
+        }
+        (vmo, offset)
+    }
+
+    /// Whether a VMO's root belongs to a pager.
+    pub(crate) fn is_pager_backed(&self, vmo: VmoId) -> bool {
+        let (root, _) = self.root(vmo, 0);
+        self.vmos
+            .get(&root)
+            .is_some_and(|vmo| vmo.source().is_some())
+    }
+
+    /// Options of the VMO that holds the pages.
+    pub(crate) fn options(&self, vmo: VmoId) -> VmoOptions {
+        self.vmos
+            .get(&vmo)
+            .map_or(VmoOptions::empty(), |vmo| vmo.options)
+    }
+}

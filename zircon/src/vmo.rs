@@ -1,0 +1,156 @@
+//! The state of one VMO. A slice has no pages of its own: every lookup goes to the root it is a slice of.
+
+use std::ops::Range;
+
+use protocol::options::VmoOptions;
+use protocol::{PAGE_SIZE, Signals};
+
+use crate::header::Header;
+use crate::ids::{Token, VmoId};
+use crate::intervals::Intervals;
+use crate::memory::MemoryOpId;
+use crate::pages::{PageMap, PageState};
+use crate::sequence::Sequence;
+use crate::source::PageSource;
+
+/// A VMO.
+#[derive(Clone, Debug)]
+pub(crate) struct Vmo {
+    pub header: Header,
+    /// Bytes, a whole number of pages.
+    pub size: u64,
+    /// Content size in bytes, not rounded.
+    pub stream_size: u64,
+    pub options: VmoOptions,
+    pub kind: VmoKind,
+    pub pages: PageMap,
+    /// Pages of a pager-owned VMO that are zero without storage ([`PageState::Zero`]).
+    pub zero: Intervals,
+    /// Memory operations under way.
+    pub busy: Vec<Busy>,
+    /// Operations to look again when a memory operation on this VMO ends.
+    pub busy_waiters: Vec<Token>,
+    /// A change of size that has not dropped all pages of its cut yet; the next one waits.
+    pub resizing: bool,
+    /// Handles, mappings, children and operations that keep the VMO alive.
+    pub references: u64,
+    pub children: u64,
+    pub mappings: u64,
+    /// How faults on it have come, for supplying ahead of a sequential toucher.
+    pub faults: Sequence,
+}
+
+/// Where a VMO's pages come from.
+#[derive(Clone, Debug)]
+pub(crate) enum VmoKind {
+    /// Absent pages are zeros.
+    Anonymous,
+    /// Absent pages are asked for.
+    Paged(Box<PageSource>),
+    /// A window on `parent`, starting at byte `offset` there.
+    Slice { parent: VmoId, offset: u64 },
+}
+
+/// A range that a memory operation works on.
+#[derive(Clone, Debug)]
+pub(crate) struct Busy {
+    pub op: MemoryOpId,
+    pub pages: Range<u64>,
+    /// The operation changes which pages are there: nothing else may use them.
+    pub exclusive: bool,
+}
+
+impl Vmo {
+    pub fn new(size: u64, stream_size: u64, options: VmoOptions, kind: VmoKind) -> Self {
+        Vmo {
+            header: Header::new(Signals::VMO_ZERO_CHILDREN),
+            size,
+            stream_size,
+            options,
+            kind,
+            pages: PageMap::default(),
+            zero: Intervals::default(),
+            busy: Vec::new(),
+            busy_waiters: Vec::new(),
+            resizing: false,
+            references: 0,
+            children: 0,
+            mappings: 0,
+            faults: Sequence::default(),
+        }
+    }
+
+    /// Pages of the VMO.
+    pub fn page_count(&self) -> u64 {
+        self.size / PAGE_SIZE
+    }
+
+    /// Whether the VMO's size can change.
+    pub fn is_resizable(&self) -> bool {
+        self.options.contains(VmoOptions::RESIZABLE)
+    }
+
+    /// The page source of a pager-owned VMO.
+    pub fn source(&self) -> Option<&PageSource> {
+        if let VmoKind::Paged(source) = &self.kind {
+            Some(source)
+        } else {
+            None
+        }
+    }
+
+    /// The page source of a pager-owned VMO.
+    pub fn source_mut(&mut self) -> Option<&mut PageSource> {
+        if let VmoKind::Paged(source) = &mut self.kind {
+            Some(source)
+        } else {
+            None
+        }
+    }
+
+    /// State of a page, and how many of the `limit` pages from it on share it. The cost does not depend on `limit`.
+    pub fn state_run(&self, page: u64, limit: u64) -> (PageState, u64) {
+        let end = page.saturating_add(limit);
+        match self.pages.get(page) {
+            PageState::Absent => {
+                let next = self.pages.first_occupied(page..end).unwrap_or(end);
+                match self.zero.containing(page) {
+                    Some(zero) => (PageState::Zero, zero.end.min(next) - page),
+                    None => {
+                        let zero = self.zero.next_in(page).unwrap_or(end);
+                        (PageState::Absent, zero.min(next) - page)
+                    }
+                }
+            }
+            state => (
+                state,
+                self.pages.run_length(page, limit, |other| other == state),
+            ),
+        }
+    }
+
+    /// State of a page.
+    pub fn state(&self, page: u64) -> PageState {
+        self.state_run(page, 1).0
+    }
+
+    /// Whether an operation on `pages` has to wait for one under way.
+    pub fn conflicts(&self, pages: &Range<u64>, exclusive: bool) -> bool {
+        self.busy.iter().any(|busy| {
+            (busy.exclusive || exclusive)
+                && busy.pages.start < pages.end
+                && pages.start < busy.pages.end
+        })
+    }
+
+    /// How many of the `limit` pages from `page` on no operation under way conflicts with.
+    pub fn calm_run(&self, page: u64, limit: u64, exclusive: bool) -> u64 {
+        let conflicting = self.busy.iter().filter(|busy| busy.exclusive || exclusive);
+        let after = conflicting.filter(|busy| busy.pages.end > page);
+        after
+            .map(|busy| busy.pages.start.saturating_sub(page))
+            .min()
+            .unwrap_or(limit)
+            .min(limit)
+    }
+}
