@@ -1,7 +1,16 @@
-//! Says hello.
+//! `hello [WORD...]`: prints a greeting, and what it was given.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
-use zx as _;
+zx::entry!(run);
 
-#[cfg(not(target_os = "none"))]
-fn main() {}
+fn run(startup: &zx::Startup<'_>) -> i32 {
+    zx::print!("hello from ring 3");
+    for arg in startup.args().skip(1) {
+        zx::print!(" {arg}");
+    }
+    zx::println!();
+    for (name, handle) in startup.handles() {
+        zx::println!("handle {name}: {handle:#x}");
+    }
+    0
+}

@@ -1,14 +1,54 @@
-//! System calls and start-up for zvmm guest programs.
-#![cfg_attr(target_os = "none", no_std)]
+//! System calls and start-up for programs that run in ring 3 of a zvmm guest.
+//!
+//! A program is a `no_std` binary:
+//!
+//! ```ignore
+//! #![cfg_attr(target_os = "none", no_std, no_main)]
+//! zx::entry!(run);
+//!
+//! fn run(startup: &zx::Startup<'_>) -> i32 {
+//!     zx::println!("hello, {}", startup.args().nth(1).unwrap_or("world"));
+//!     0
+//! }
+//! ```
+//!
+//! The layers, lowest first: [`sys`] has one thin function per system call, which passes any values on; the object types
+//! ([`Vmo`], [`Pager`], [`Port`], [`Vmar`], [`Thread`], [`Process`]) own their handles and are named like Fuchsia's Rust
+//! bindings; [`Mapping`] and [`thread`] put the two together. Nothing here allocates.
+//!
+//! The crate also compiles for the host, so that its logic is tested there; a system call made on the host is a
+//! mistake (it would reach the host's kernel), and no test makes one.
+#![no_std]
 
-#[cfg(target_os = "none")]
-#[unsafe(no_mangle)]
-extern "C" fn _start() -> ! {
-    loop {}
-}
+#[cfg(test)]
+extern crate std;
 
-#[cfg(target_os = "none")]
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
-}
+pub mod futex;
+mod handle;
+mod mapping;
+mod pager;
+mod panic;
+mod port;
+pub mod print;
+mod start;
+pub mod sys;
+mod task;
+pub mod thread;
+pub mod time;
+mod vmar;
+mod vmo;
+
+pub use handle::{AsHandleRef, Handle, HandleBased, Unowned};
+pub use mapping::Mapping;
+pub use pager::Pager;
+pub use port::Port;
+pub use protocol::info::{InfoHandleBasic, InfoVmo, VmoInfoFlags};
+pub use protocol::options::{ChildOptions, VmOptions, VmoOptions, WaitAsyncOptions, property};
+pub use protocol::{
+    Koid, MAX_NAME_LEN, MAX_VMO_SIZE, ObjectType, PAGE_SIZE, PacketKind, PageRequestCommand,
+    PortPacket, RawHandle, Rights, Signals, Status,
+};
+pub use start::{Startup, StartupError, run};
+pub use task::{Process, Thread};
+pub use vmar::{Vmar, process_self, vmar_root_self};
+pub use vmo::Vmo;

@@ -1,0 +1,94 @@
+//! Virtual memory objects.
+
+use core::mem::size_of;
+use protocol::Status;
+use protocol::info::{InfoVmo, TOPIC_VMO};
+use protocol::options::{ChildOptions, VmoOptions, property};
+
+use crate::handle::{address_of, created, object};
+use crate::{AsHandleRef, sys};
+
+object! {
+    /// A virtual memory object. Sizes and offsets are in bytes.
+    Vmo
+}
+
+impl Vmo {
+    /// `zx_vmo_create` without options.
+    pub fn create(size: u64) -> Result<Vmo, Status> {
+        Self::create_with_opts(VmoOptions::empty(), size)
+    }
+
+    /// `zx_vmo_create`.
+    pub fn create_with_opts(options: VmoOptions, size: u64) -> Result<Vmo, Status> {
+        // SAFETY: the out-pointer is valid for the call.
+        created(|out| unsafe { sys::vmo_create(size, options.bits(), out) }).map(Vmo)
+    }
+
+    /// `zx_vmo_read`: fills `buffer` from `offset` on.
+    pub fn read(&self, buffer: &mut [u8], offset: u64) -> Result<(), Status> {
+        let (address, length) = (buffer.as_mut_ptr() as u64, buffer.len() as u64);
+        // SAFETY: the buffer is the caller's and `length` bytes long.
+        unsafe { sys::vmo_read(self.raw_handle(), address, offset, length).ok() }
+    }
+
+    /// `zx_vmo_write`: writes `data` at `offset`.
+    pub fn write(&self, data: &[u8], offset: u64) -> Result<(), Status> {
+        let (address, length) = (data.as_ptr() as u64, data.len() as u64);
+        // SAFETY: the call only reads the data.
+        unsafe { sys::vmo_write(self.raw_handle(), address, offset, length).ok() }
+    }
+
+    /// `zx_vmo_get_size`: rounded up to a page.
+    pub fn get_size(&self) -> Result<u64, Status> {
+        let mut size = 0;
+        let out = address_of(&mut size);
+        // SAFETY: `size` outlives the call.
+        unsafe { sys::vmo_get_size(self.raw_handle(), out).ok()? };
+        Ok(size)
+    }
+
+    /// `zx_vmo_set_size`.
+    pub fn set_size(&self, size: u64) -> Result<(), Status> {
+        // SAFETY: Rust values never live in a VMO that the program maps (see `Mapping`).
+        unsafe { sys::vmo_set_size(self.raw_handle(), size).ok() }
+    }
+
+    /// `ZX_PROP_VMO_CONTENT_SIZE`: not rounded.
+    pub fn get_content_size(&self) -> Result<u64, Status> {
+        let mut value = 0u64;
+        let (handle, out) = (self.raw_handle(), address_of(&mut value));
+        // SAFETY: `value` outlives the call and is 8 bytes long.
+        unsafe { sys::object_get_property(handle, property::VMO_CONTENT_SIZE, out, 8).ok()? };
+        Ok(value)
+    }
+
+    /// Sets `ZX_PROP_VMO_CONTENT_SIZE`.
+    pub fn set_content_size(&self, size: u64) -> Result<(), Status> {
+        let mut value = size;
+        let (handle, address) = (self.raw_handle(), address_of(&mut value));
+        // SAFETY: the call only reads the 8 bytes of `value`.
+        unsafe { sys::object_set_property(handle, property::VMO_CONTENT_SIZE, address, 8).ok() }
+    }
+
+    /// `zx_vmo_create_child`.
+    pub fn create_child(
+        &self,
+        options: ChildOptions,
+        offset: u64,
+        size: u64,
+    ) -> Result<Vmo, Status> {
+        let (parent, options) = (self.raw_handle(), options.bits());
+        // SAFETY: the out-pointer is valid for the call.
+        created(|out| unsafe { sys::vmo_create_child(parent, options, offset, size, out) }).map(Vmo)
+    }
+
+    /// `zx_object_get_info(ZX_INFO_VMO)`.
+    pub fn info(&self) -> Result<InfoVmo, Status> {
+        let mut info = InfoVmo::default();
+        let (buffer, size) = (address_of(&mut info), size_of::<InfoVmo>() as u64);
+        // SAFETY: the record outlives the call and has room for `size` bytes.
+        unsafe { sys::object_get_info(self.raw_handle(), TOPIC_VMO, buffer, size, 0, 0).ok()? };
+        Ok(info)
+    }
+}
