@@ -21,8 +21,8 @@ pub struct RunConfig {
     pub timeout: Option<Duration>,
     /// `ZX_POL_NEW_VMO` of the program's job is "deny".
     pub deny_new_vmo: bool,
-    /// Show progress on standard error when it is a terminal and the run is a long one.
-    pub progress: bool,
+    /// A person watches: Ctrl-C ends the run, and a long one shows its progress if standard error is a terminal.
+    pub interactive: bool,
 }
 
 /// Where a program's ELF image comes from.
@@ -62,6 +62,8 @@ pub enum VmoSource {
     Zero {
         /// Bytes.
         size: u64,
+        /// Whether the handle has EXECUTE.
+        executable: bool,
     },
     /// A pager of the embedding program.
     Pager {

@@ -1,8 +1,10 @@
 //! zvmm: a virtual machine monitor whose guests see Zircon's memory model.
 #![deny(unsafe_code)]
 
+pub mod check;
 pub mod cli;
 pub mod config;
+mod events;
 pub mod guest_image;
 pub mod hypercall;
 #[allow(unsafe_code)]
@@ -13,3 +15,4 @@ pub mod observe;
 pub mod outcome;
 pub mod pager;
 pub mod program;
+pub mod vm;

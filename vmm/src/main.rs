@@ -6,6 +6,7 @@ use std::{
 };
 
 use vmm::{
+    check::Check,
     cli::{self, Host},
     observe,
 };
@@ -14,12 +15,9 @@ fn main() -> ExitCode {
     observe::mark_main();
     cli::init_logging();
     let host = Host {
-        // For the lead: `vmm::guest_image::programs()`.
-        programs: &[],
-        // For the lead: `&|config| vmm::vm::run(config).map_err(Into::into)`.
-        run: &|_config| Err("not built yet".into()),
-        // For the lead: the checks of `vmm::machine` and `vmm::memory`.
-        checks: &Vec::new,
+        programs: vmm::guest_image::programs(),
+        run: &|config| vmm::vm::run(config).map_err(Into::into),
+        checks: &checks,
     };
     let exit = cli::main(
         std::env::args_os(),
@@ -29,4 +27,11 @@ fn main() -> ExitCode {
     );
     let _ = io::stdout().flush();
     ExitCode::from(exit.code())
+}
+
+/// What the machine and its memory need of this host.
+fn checks() -> Vec<Check> {
+    let mut checks = vmm::machine::caps::probe();
+    checks.extend(vmm::memory::probe());
+    checks
 }

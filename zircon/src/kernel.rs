@@ -31,6 +31,10 @@ pub struct Kernel {
     next: u64,
     /// Threads that the VMM has room for.
     pub(crate) max_threads: usize,
+    /// Pages of storage, those on their way included.
+    pub(crate) resident: u64,
+    /// Most pages of storage.
+    limit: u64,
     /// Counts changes after which an access that failed may succeed.
     pub(crate) epoch: u64,
     pub(crate) jobs: BTreeMap<JobId, Job>,
@@ -97,6 +101,8 @@ impl Kernel {
             now: 0,
             next: FIRST_KOID,
             max_threads,
+            resident: 0,
+            limit: u64::MAX,
             epoch: 0,
             jobs: BTreeMap::new(),
             pagers: BTreeMap::new(),
@@ -112,6 +118,21 @@ impl Kernel {
             ready: VecDeque::new(),
             work: VecDeque::new(),
         }
+    }
+
+    /// Limits the pages of storage of all VMOs together: what would take more gets NO_MEMORY.
+    pub fn limit_memory(&mut self, pages: u64) {
+        self.limit = pages;
+    }
+
+    /// Takes up to `pages` pages out of what the limit leaves: how many, or NO_MEMORY.
+    pub(crate) fn reserve(&mut self, pages: u64) -> Result<u64, Status> {
+        let granted = pages.min(self.limit.saturating_sub(self.resident));
+        if granted == 0 {
+            return Err(Status::NO_MEMORY);
+        }
+        self.resident += granted;
+        Ok(granted)
     }
 
     /// A system call of `thread`: `number` from rax, `args` in the order of the registers. `now` is in nanoseconds.
@@ -457,6 +478,7 @@ impl Kernel {
             self.vmos.remove(&id);
             return self.child_gone(parent);
         }
+        self.resident -= vmo.pages.committed();
         self.end_source(id);
         self.work.push_back(Work::Free(id));
         self.bury(id);

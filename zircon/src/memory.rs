@@ -37,9 +37,6 @@ impl Pages {
 pub enum MemoryOp {
     /// Make absent pages present, reading as zeros.
     Zero(Pages),
-    /// Make absent pages present with the content that the VMM holds. Handed out by [`crate::Kernel::supply_begin`],
-    /// never emitted as work.
-    Supply(Pages),
     /// Move `from`'s (present) pages to the (absent) pages of another VMO that start at `to_first`; `from` is absent
     /// afterwards.
     Move {

@@ -27,7 +27,7 @@ pub(crate) fn page_span(offset: u64, length: u64) -> Range<u64> {
 /// What an operation works on: (VMO, pages, whether it changes which pages are there).
 fn touched(op: &MemoryOp) -> Vec<(VmoId, Range<u64>, bool)> {
     match op {
-        MemoryOp::Zero(pages) | MemoryOp::Supply(pages) | MemoryOp::Decommit(pages) => {
+        MemoryOp::Zero(pages) | MemoryOp::Decommit(pages) => {
             vec![(pages.vmo, pages.range(), true)]
         }
         MemoryOp::Move { from, to, to_first } => {
@@ -92,9 +92,10 @@ impl Kernel {
         }
         self.epoch += 1;
         match (&op, &result) {
-            (MemoryOp::Zero(pages) | MemoryOp::Supply(pages), MemoryResult::Done) => {
+            (MemoryOp::Zero(pages), MemoryResult::Done) => {
                 self.publish(pages.vmo, pages.range(), PageState::Clean);
             }
+            (MemoryOp::Zero(pages), _) => self.resident -= pages.count,
             (MemoryOp::Move { from, to, to_first }, MemoryResult::Done) => {
                 self.publish(from.vmo, from.range(), PageState::Absent);
                 self.publish(*to, *to_first..to_first + from.count, PageState::Clean);

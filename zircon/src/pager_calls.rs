@@ -148,22 +148,30 @@ impl Kernel {
     }
 
     /// The VMM has content for these pages of a VMO it provides: which of them are to be installed now, each run with the
-    /// operation to end by [`Kernel::memory_done`].
-    pub fn supply_begin(&mut self, pages: Pages) -> Vec<(MemoryOpId, Pages)> {
-        let runs = self.suppliable(pages.vmo, pages.range());
-        let runs = runs.into_iter().map(|run| {
+    /// operation to end by [`Kernel::memory_done`]. NO_MEMORY if the limit leaves no room for the first of them.
+    pub fn supply_begin(&mut self, pages: Pages) -> Result<Vec<(MemoryOpId, Pages)>, Status> {
+        let mut begun = Vec::new();
+        for run in self.suppliable(pages.vmo, pages.range()) {
+            let count = match self.reserve(run.end - run.start) {
+                Err(status) if begun.is_empty() => return Err(status),
+                granted => granted.unwrap_or(0),
+            };
+            if count == 0 {
+                break;
+            }
             let pages = Pages {
                 vmo: pages.vmo,
                 first: run.start,
-                count: run.end - run.start,
+                count,
             };
             let id = MemoryOpId(self.next_id());
-            let op = MemoryOp::Supply(pages);
+            // To the core, content that the VMM installs is as good as zeros.
+            let op = MemoryOp::Zero(pages);
             self.mark_busy(id, &op);
             self.memory.insert(id, InFlight { op, token: None });
-            (id, pages)
-        });
-        runs.collect()
+            begun.push((id, pages));
+        }
+        Ok(begun)
     }
 
     /// The VMM cannot provide these pages: whoever waits for one of them gets `status`.

@@ -186,14 +186,13 @@ impl Kernel {
                     vmo.busy_waiters.push(token);
                     return Ok(Ready::Wait(Waiting::Busy(id)));
                 }
-                self.emit(
-                    Some(token),
-                    MemoryOp::Zero(Pages {
-                        vmo: id,
-                        first,
-                        count: run,
-                    }),
-                );
+                let count = self.reserve(run)?;
+                let pages = Pages {
+                    vmo: id,
+                    first,
+                    count,
+                };
+                self.emit(Some(token), MemoryOp::Zero(pages));
                 Ok(Ready::Wait(Waiting::Memory))
             }
         }

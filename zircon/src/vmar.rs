@@ -230,12 +230,8 @@ impl Kernel {
     }
 
     /// Maps a VMO at a fixed place of an empty address space, for a program's start.
-    pub fn map_at(
-        &mut self,
-        process: ProcessId,
-        run: MappedRun,
-        vmo_offset: u64,
-    ) -> Result<(), Status> {
+    pub fn map_at(&mut self, process: ProcessId, run: MappedRun) -> Result<(), Status> {
+        let vmo_offset = run.page * PAGE_SIZE;
         let (address, length) = (run.address, run.length);
         let end = address
             .checked_add(length)

@@ -4,7 +4,7 @@
 use std::{fmt::Write as _, fs, io::Write, path::Path, thread};
 
 use super::{Exit, Failure, Host, print};
-use crate::observe::Check;
+use crate::check::Check;
 
 /// Oldest kernel that has all zvmm makes use of (`PAGEMAP_SCAN`, asynchronous write protection).
 const KERNEL: (u32, u32) = (6, 7);

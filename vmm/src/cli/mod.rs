@@ -26,7 +26,7 @@ use self::{
     args::{Cli, Command},
     message::Failure,
 };
-use crate::{config::RunConfig, observe::Check, outcome::Outcome};
+use crate::{check::Check, config::RunConfig, outcome::Outcome};
 
 pub use self::{exit::Exit, logging::init as init_logging};
 

@@ -61,7 +61,7 @@ fn config(args: RunArgs, built_in: &'static [BuiltIn]) -> Result<RunConfig, Fail
         memory: args.memory,
         timeout: args.timeout,
         deny_new_vmo: args.policy == Policy::DenyNewVmo,
-        progress: true,
+        interactive: true,
     })
 }
 
@@ -78,7 +78,10 @@ fn vmos(options: Vec<VmoOption>) -> Result<Vec<NamedVmo>, Failure> {
     let named = options.into_iter().map(|VmoOption { name, source }| {
         let source = match source {
             SourceOption::File { path, mode } => VmoSource::File { path, mode },
-            SourceOption::Zero { size } => VmoSource::Zero { size },
+            SourceOption::Zero { size } => VmoSource::Zero {
+                size,
+                executable: false,
+            },
         };
         NamedVmo { name, source }
     });

@@ -4,9 +4,10 @@ use std::{cell::RefCell, ffi::OsString, os::unix::ffi::OsStringExt};
 
 use super::*;
 use crate::{
+    check::Check,
     cli::BoxError,
     config::FileMode,
-    observe::{Check, GuestRam, Stats},
+    observe::{GuestRam, Stats},
     outcome::Outcome,
 };
 
@@ -100,7 +101,7 @@ fn arguments_become_a_config() {
     assert_eq!(config.args, ["a", "--cpus", "--"]);
     assert_eq!((config.cpus, config.memory), (2, Some(1 << 30)));
     assert_eq!(config.timeout, Some(Duration::from_secs(5)));
-    assert!(config.deny_new_vmo && config.progress);
+    assert!(config.deny_new_vmo && config.interactive);
     let [data, zero] = &config.vmos[..] else {
         panic!("{:?}", config.vmos);
     };
@@ -111,7 +112,13 @@ fn arguments_become_a_config() {
         }
         other => panic!("{other:?}"),
     }
-    assert!(matches!(zero.source, VmoSource::Zero { size: 0x10_0000 }));
+    assert!(matches!(
+        zero.source,
+        VmoSource::Zero {
+            size: 0x10_0000,
+            executable: false
+        }
+    ));
 }
 
 #[test]

@@ -64,6 +64,11 @@ impl Runner {
         }
     }
 
+    /// Number of the vCPU.
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
     /// Runs the vCPU until the VM stops; whatever goes wrong stops the VM.
     pub fn run(mut self) {
         if let Err(error) = self.run_until_stopped() {

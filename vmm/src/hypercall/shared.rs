@@ -45,7 +45,7 @@ pub struct Vm {
 /// What the event loop does for the VM's other threads.
 pub(crate) trait HostSide: Send + Sync + std::fmt::Debug {
     /// The core's earliest deadline is now this many nanoseconds after the VM's start.
-    fn set_deadline(&self, deadline: Option<i64>);
+    fn set_deadline(&self, deadline: Option<i64>, now: i64);
     /// Threads compete for a vCPU: tick.
     fn start_tick(&self);
     /// The VM has ended.
@@ -133,9 +133,14 @@ impl Vm {
         }
     }
 
+    /// Carries out what loading the program left to do.
+    pub(crate) fn begin(&self) {
+        self.drain(None);
+    }
+
     /// Tells the event loop when the core wants to be woken.
     pub(super) fn arm(&self, deadline: Option<i64>) {
-        self.host.set_deadline(deadline);
+        self.host.set_deadline(deadline, self.now());
     }
 
     /// A deadline of the core has come.

@@ -126,6 +126,10 @@ impl Vm {
         buffer.resize(bytes, 0);
         host.pager.read(run.first * PAGE_SIZE, buffer, wait)?;
         let begun = self.core().supply_begin(run);
+        let begun = begun.map_err(|status| ReadError::Failed {
+            status,
+            reason: format!("no memory for VMO {}: --memory is used up", run.vmo.0),
+        })?;
         for (id, pages) in begun {
             let start = ((pages.first - run.first) * PAGE_SIZE) as usize;
             let content = buffer.get(start..start + (pages.count * PAGE_SIZE) as usize);

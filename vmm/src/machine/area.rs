@@ -115,6 +115,14 @@ impl Area {
         self.ram.write(self.context_address(slot)?, context)
     }
 
+    /// Fills `bytes` from guest RAM: what the guest kernel points at when it panics.
+    ///
+    /// # Errors
+    /// [`MachineError::OutsideRam`].
+    pub fn read_bytes(&self, gpa: u64, bytes: &mut [u8]) -> Result<(), MachineError> {
+        self.ram.read_bytes(gpa, bytes)
+    }
+
     fn context_address(&self, slot: u32) -> Result<u64, MachineError> {
         let gpa = self.base + CONTEXTS + u64::from(slot) * size_of::<ThreadContext>() as u64;
         if slot as usize >= MAX_THREADS {

@@ -6,22 +6,10 @@ use kvm_bindings::{KVM_API_VERSION, KVM_MAX_CPUID_ENTRIES, KVM_SYNC_X86_REGS, kv
 use kvm_ioctls::{Cap, Kvm};
 
 use super::error::MachineError;
+use crate::check::Check;
 
 /// The KVM device.
 pub const DEVICE: &str = "/dev/kvm";
-
-/// One thing that was looked at.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Check {
-    /// What.
-    pub name: String,
-    /// It is as it should be.
-    pub ok: bool,
-    /// What was found.
-    pub found: String,
-    /// What to do about it; empty if `ok`.
-    pub remedy: String,
-}
 
 /// How the host runs ring 0 of a guest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -156,21 +144,11 @@ fn examine(api_version: i32, extension: impl Fn(Cap) -> i32) -> Vec<Check> {
 }
 
 fn passed(name: &str, found: String) -> Check {
-    Check {
-        name: name.into(),
-        ok: true,
-        found,
-        remedy: String::new(),
-    }
+    Check::required(name, true, found, "")
 }
 
 fn failed(name: &str, found: String, remedy: &str) -> Check {
-    Check {
-        name: name.into(),
-        ok: false,
-        found,
-        remedy: remedy.into(),
-    }
+    Check::required(name, false, found, remedy)
 }
 
 fn device_remedy(kind: ErrorKind) -> &'static str {

@@ -65,7 +65,7 @@ impl Ram {
     }
 
     /// Host address of guest-physical 0.
-    pub(super) fn host_address(&self) -> Result<u64, MachineError> {
+    pub(crate) fn host_address(&self) -> Result<u64, MachineError> {
         let address = self.memory.get_host_address(GuestAddress(0));
         address
             .map(|pointer| pointer as u64)

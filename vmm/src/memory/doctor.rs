@@ -9,6 +9,8 @@ use rustix::{
 };
 use zircon::{MemoryOp, MemoryResult, Pages, VmoId};
 
+use crate::check::Check;
+
 use super::{
     ArenaGeometry, Memory, MemoryError,
     copy::{self, Short},
@@ -23,34 +25,6 @@ const OPTIONAL: [(u32, &str); 4] = [
     (raw::UFFD_FEATURE_WP_UNPOPULATED, "WP_UNPOPULATED"),
     (raw::UFFD_FEATURE_WP_ASYNC, "WP_ASYNC"),
 ];
-
-/// One thing that was looked at.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Check {
-    /// What.
-    pub name: String,
-    /// It is as it should be.
-    pub ok: bool,
-    /// Without it no VM runs.
-    pub required: bool,
-    /// What was found.
-    pub found: String,
-    /// What to do about it; empty if `ok`.
-    pub remedy: String,
-}
-
-impl Check {
-    fn new(name: &str, required: bool, ok: bool, found: impl Into<String>, remedy: &str) -> Check {
-        let remedy = if ok { String::new() } else { remedy.into() };
-        Check {
-            name: name.into(),
-            ok,
-            required,
-            found: found.into(),
-            remedy,
-        }
-    }
-}
 
 /// Looks at everything this module needs of the host. Changes nothing.
 pub fn probe() -> Vec<Check> {
@@ -72,14 +46,14 @@ fn device() -> Check {
         Err(error) => error.to_string(),
     };
     let remedy = "give the user read and write access to it (a udev rule, or setfacl)";
-    Check::new("/dev/userfaultfd", false, opened.is_ok(), found, remedy)
+    Check::advised("/dev/userfaultfd", opened.is_ok(), found, remedy)
 }
 
 fn unprivileged() -> Check {
     let value = fs::read_to_string("/proc/sys/vm/unprivileged_userfaultfd");
     let found = value.map_or_else(|error| error.to_string(), |text| text.trim().into());
     // Either value is fine where the device can be opened; `descriptor` has the verdict.
-    Check::new("vm.unprivileged_userfaultfd", false, true, found, "")
+    Check::advised("vm.unprivileged_userfaultfd", true, found, "")
 }
 
 fn descriptor() -> Check {
@@ -90,9 +64,9 @@ fn descriptor() -> Check {
                 OpenedBy::Device => "opened by way of /dev/userfaultfd",
                 OpenedBy::Syscall => "opened by the system call",
             };
-            Check::new(name, true, true, found, "")
+            Check::required(name, true, found, "")
         }
-        Err(error) => Check::new(name, true, false, error.to_string(), ACCESS),
+        Err(error) => Check::required(name, false, error.to_string(), ACCESS),
     }
 }
 
@@ -101,7 +75,8 @@ const ACCESS: &str = "give the user read and write access to /dev/userfaultfd, o
 
 fn features() -> Vec<Check> {
     let offered = descriptor::offered_features();
-    let check = |required, remedy| {
+    type Make = fn(&str, bool, String, &str) -> Check;
+    let check = |make: Make, remedy| {
         let offered = &offered;
         move |(bit, name): &(u32, &str)| {
             let name = format!("userfaultfd feature {name}");
@@ -113,14 +88,18 @@ fn features() -> Vec<Check> {
                     } else {
                         "not offered by this kernel"
                     };
-                    Check::new(&name, required, there, found, remedy)
+                    make(&name, there, found.into(), remedy)
                 }
-                Err(_) => Check::new(&name, required, false, "no descriptor to ask", ACCESS),
+                Err(_) => make(&name, false, "no descriptor to ask".into(), ACCESS),
             }
         }
     };
-    let required = REQUIRED.iter().map(check(true, "use Linux 4.14 or newer"));
-    let optional = OPTIONAL.iter().map(check(false, "use Linux 6.7 or newer"));
+    let required = REQUIRED
+        .iter()
+        .map(check(Check::required, "use Linux 4.14 or newer"));
+    let optional = OPTIONAL
+        .iter()
+        .map(check(Check::advised, "use Linux 6.7 or newer"));
     required.chain(optional).collect()
 }
 
@@ -129,7 +108,7 @@ fn faults_as_exits() -> Check {
     let remedy = "see the userfaultfd checks; a seccomp filter must let process_vm_readv pass";
     let result = try_a_page();
     let found = result.as_ref().err().map_or("yes", String::as_str);
-    Check::new(name, true, result.is_ok(), found, remedy)
+    Check::required(name, result.is_ok(), found, remedy)
 }
 
 /// Installs one page, then reads it and its absent neighbour, the way all windows are used.
@@ -184,7 +163,7 @@ fn open_files() -> Check {
     let found = hard.map_or("unlimited".into(), |limit| format!("hard limit {limit}"));
     let ok = hard.is_none_or(|limit| limit >= ENOUGH);
     let remedy = "each VMO in use needs an open file: raise `ulimit -Hn` to 4096 or more";
-    Check::new("limit on open files", false, ok, found, remedy)
+    Check::advised("limit on open files", ok, found, remedy)
 }
 
 fn file_size() -> Check {
@@ -193,7 +172,7 @@ fn file_size() -> Check {
         format!("hard limit {limit} bytes")
     });
     let remedy = "VMOs are sparse files in memory: lift the limit (`ulimit -f unlimited`)";
-    Check::new("limit on file size", false, hard.is_none(), found, remedy)
+    Check::advised("limit on file size", hard.is_none(), found, remedy)
 }
 
 fn address_space() -> Check {
@@ -202,13 +181,7 @@ fn address_space() -> Check {
         format!("hard limit {limit} bytes")
     });
     let remedy = "the arena is cut down to it: lift the limit (`ulimit -v unlimited`)";
-    Check::new(
-        "limit on address space",
-        false,
-        hard.is_none(),
-        found,
-        remedy,
-    )
+    Check::advised("limit on address space", hard.is_none(), found, remedy)
 }
 
 fn map_count() -> Check {
@@ -219,7 +192,7 @@ fn map_count() -> Check {
         .parse::<u64>()
         .is_ok_and(|count| count >= ENOUGH);
     let remedy = "each chunk needs up to two mappings: sysctl vm.max_map_count=65530 or more";
-    Check::new("vm.max_map_count", false, ok, text.trim(), remedy)
+    Check::advised("vm.max_map_count", ok, text.trim(), remedy)
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ use zircon::VmoId;
 use self::{arena::Arena, uffd::Userfaultfd, units::bytes, window::Window};
 pub use self::{
     arena::{AddSlot, ArenaGeometry},
-    doctor::{Check, probe},
+    doctor::probe,
     error::{MemoryError, SlotError},
     limits::{Limits, raise_limits},
 };

@@ -2,10 +2,8 @@
 //!
 //! The run's threads count into [`Stats`], each vCPU in its own cells, without locks on the way of a system call. At
 //! the end [`Stats::report`] merges the cells and adds what the host knows of the process: the [`Report`] prints as a
-//! table and serialises to JSON. [`Progress`] shows a long run's counters while it lasts. [`Check`] is one line of
-//! `zvmm doctor`.
+//! table and serialises to JSON. [`Progress`] shows a long run's counters while it lasts.
 
-mod check;
 mod process;
 mod progress;
 mod report;
@@ -13,7 +11,6 @@ mod smaps;
 mod stats;
 
 pub use self::{
-    check::Check,
     process::mark_main,
     progress::Progress,
     report::{Exits, Faults, Memory, Pages, Report, Times, VmoUsage},

@@ -1,0 +1,227 @@
+//! The event loop of a run: the core's deadlines, the preemption tick, the time limit, Ctrl-C, and the end.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use event_manager::{EventManager, EventOps, EventSet, Events, MutEventSubscriber, SubscriberOps};
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
+use vmm_sys_util::timerfd::TimerFd;
+
+use crate::hypercall::{HostSide, Vm};
+use crate::observe::Progress;
+use crate::outcome::End;
+
+/// How long a guest thread may run while another one waits for its vCPU.
+const TICK: Duration = Duration::from_millis(10);
+
+/// The descriptors of the event loop, as the VM's other threads use them.
+pub(crate) struct Signals {
+    deadline: Mutex<Deadline>,
+    tick: Mutex<TimerFd>,
+    ticking: AtomicBool,
+    ended: EventFd,
+    progress: Option<Progress>,
+}
+
+struct Deadline {
+    timer: TimerFd,
+    /// What the timer is set to, in nanoseconds since the VM started.
+    armed: Option<i64>,
+}
+
+impl fmt::Debug for Signals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signals")
+            .field("ticking", &self.ticking)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Signals {
+    pub fn new(progress: Option<Progress>) -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Signals {
+            deadline: Mutex::new(Deadline {
+                timer: TimerFd::new()?,
+                armed: None,
+            }),
+            tick: Mutex::new(TimerFd::new()?),
+            ticking: AtomicBool::new(false),
+            ended: EventFd::new(EFD_NONBLOCK)?,
+            progress,
+        }))
+    }
+
+    fn deadline(&self) -> std::sync::MutexGuard<'_, Deadline> {
+        self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tick(&self) -> std::sync::MutexGuard<'_, TimerFd> {
+        self.tick.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the VM's threads hold of it.
+#[derive(Debug)]
+pub(crate) struct Side(pub Arc<Signals>);
+
+impl HostSide for Side {
+    fn set_deadline(&self, deadline: Option<i64>, now: i64) {
+        let mut state = self.0.deadline();
+        if state.armed == deadline {
+            return;
+        }
+        state.armed = deadline;
+        let set = match deadline {
+            // Zero would disarm it.
+            Some(at) => {
+                let ahead = u64::try_from(at.saturating_sub(now)).unwrap_or(0).max(1);
+                state.timer.reset(Duration::from_nanos(ahead), None)
+            }
+            None => state.timer.clear(),
+        };
+        if let Err(error) = set {
+            log::error!("the timer for deadlines: {error}");
+        }
+    }
+
+    fn start_tick(&self) {
+        if !self.0.ticking.swap(true, Ordering::Relaxed) {
+            if let Err(error) = self.0.tick().reset(TICK, Some(TICK)) {
+                log::error!("the preemption timer: {error}");
+            }
+        }
+    }
+
+    fn ended(&self) {
+        // The counter is full at worst: then the loop is awake already.
+        let _ = self.0.ended.write(1);
+    }
+
+    fn write(&self, bytes: &[u8]) {
+        use std::io::Write;
+        let print = || {
+            let mut out = io::stdout().lock();
+            // Nobody may be reading any more; the program is not told.
+            let _ = out.write_all(bytes).and_then(|()| out.flush());
+        };
+        match &self.0.progress {
+            Some(progress) => progress.suspend(print),
+            None => print(),
+        }
+    }
+}
+
+/// Runs on the caller's thread until the VM ends.
+pub(crate) fn run(
+    vm: &Arc<Vm>,
+    signals: &Arc<Signals>,
+    timeout: Option<Duration>,
+    interactive: bool,
+) -> Result<(), event_manager::Error> {
+    let mut manager = EventManager::new()?;
+    let mut limit = TimerFd::new().map_err(|error| io::Error::from_raw_os_error(error.errno()));
+    if let (Ok(limit), Some(timeout)) = (&mut limit, timeout) {
+        if let Err(error) = limit.reset(timeout.max(Duration::from_nanos(1)), None) {
+            log::error!("the time limit: {error}");
+        }
+    }
+    let interrupts = interactive.then(watch_interrupts).transpose();
+    let (limit, interrupts) = match (limit, interrupts) {
+        (Ok(limit), Ok(interrupts)) => (limit, interrupts),
+        (Err(error), _) | (_, Err(error)) => {
+            log::error!("the event loop: {error}");
+            vm.stop(End::Interrupted);
+            return Ok(());
+        }
+    };
+    let (vm, signals) = (Arc::clone(vm), Arc::clone(signals));
+    let watch = Arc::clone(&vm);
+    manager.add_subscriber(Box::new(Loop {
+        vm,
+        signals,
+        limit,
+        interrupts,
+    }) as Box<dyn MutEventSubscriber>);
+    while !watch.is_stopped() {
+        manager.run()?;
+    }
+    Ok(())
+}
+
+/// A socket that becomes readable on SIGINT or SIGTERM.
+fn watch_interrupts() -> io::Result<UnixStream> {
+    let (read, write) = UnixStream::pair()?;
+    read.set_nonblocking(true)?;
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
+    }
+    Ok(read)
+}
+
+struct Loop {
+    vm: Arc<Vm>,
+    signals: Arc<Signals>,
+    limit: TimerFd,
+    interrupts: Option<UnixStream>,
+}
+
+impl Loop {
+    fn descriptors(&self) -> [Option<RawFd>; 5] {
+        [
+            Some(self.signals.deadline().timer.as_raw_fd()),
+            Some(self.signals.tick().as_raw_fd()),
+            Some(self.signals.ended.as_raw_fd()),
+            Some(self.limit.as_raw_fd()),
+            self.interrupts.as_ref().map(AsRawFd::as_raw_fd),
+        ]
+    }
+}
+
+impl MutEventSubscriber for Loop {
+    fn init(&mut self, ops: &mut EventOps) {
+        for (number, fd) in (0..).zip(self.descriptors()) {
+            let Some(fd) = fd else { continue };
+            if let Err(error) = ops.add(Events::with_data_raw(fd, number, EventSet::IN)) {
+                log::error!("the event loop cannot watch descriptor {fd}: {error}");
+            }
+        }
+    }
+
+    fn process(&mut self, events: Events, _ops: &mut EventOps) {
+        match events.data() {
+            0 => {
+                {
+                    let mut state = self.signals.deadline();
+                    // Readable, so this does not wait.
+                    let _ = state.timer.wait();
+                    state.armed = None;
+                }
+                self.vm.on_deadline();
+            }
+            1 => {
+                let _ = self.signals.tick().wait();
+                if !self.vm.on_tick() {
+                    self.signals.ticking.store(false, Ordering::Relaxed);
+                    if let Err(error) = self.signals.tick().clear() {
+                        log::error!("the preemption timer: {error}");
+                    }
+                }
+            }
+            2 => {
+                let _ = self.signals.ended.read();
+            }
+            3 => {
+                for (thread, what) in self.vm.waits() {
+                    log::info!("thread {} waits for {what}", thread.0);
+                }
+                self.vm.stop(End::TimedOut);
+            }
+            _ => self.vm.stop(End::Interrupted),
+        }
+    }
+}

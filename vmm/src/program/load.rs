@@ -1,0 +1,317 @@
+//! Loads a program: its segments become demand-paged VMOs, its stack an anonymous one, and what it is given stands in the
+//! start-up page.
+//!
+//! ```text
+//! USER_BASE ..                segments, each a VMO of its own, at the addresses of the image
+//! ..         STACK_TOP        stack
+//! STARTUP ..                  start-up pages, read-only
+//! ```
+//! A segment's VMO is provided by the VMM from the image, so nothing is read before it is touched. A writable segment's VMO
+//! is written in place: it is this process's own, and nothing goes back to the image.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use protocol::{
+    Rights, STARTUP_VERSION, StartupHandle, StartupHeader, Status, startup_handle_name,
+};
+use zircon::{Kernel, MappedRun, NewProcess, ObjectRef, ProcessId, VmoId};
+
+use super::elf::{self, ElfError, Image, Segment};
+use crate::config::{FileMode, NamedVmo, Program, RunConfig, VmoSource};
+use crate::hypercall::HostVmo;
+use crate::pager::{
+    ByteSource, FileError, FilePager, HostPager, ImagePager, SegmentError, SegmentLayout,
+    SegmentPager,
+};
+
+/// End of the first thread's stack.
+const STACK_TOP: u64 = 0x7FFF_FFD0_0000;
+
+/// Bytes of the first thread's stack, unless the image asks for another size.
+const STACK_SIZE: u64 = 256 << 10;
+
+/// Address of the start-up pages.
+const STARTUP: u64 = 0x7FFF_FFE0_0000;
+
+/// Why a program cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The image.
+    #[error(transparent)]
+    Elf(#[from] ElfError),
+    /// A file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The image changed while it was looked at.
+    #[error("the program changed while it was loaded: {0}; start it again")]
+    Segment(#[from] SegmentError),
+    /// Two VMOs of one name, or a name that is none.
+    #[error(
+        "the VMO name {0:?} is given twice, is empty, or is longer than 31 bytes; give each VMO a short name of its own"
+    )]
+    Name(String),
+    /// The arguments and handles need more room than there is.
+    #[error(
+        "the program's arguments and VMO names are too long: {0} bytes; a megabyte is the limit"
+    )]
+    Arguments(usize),
+    /// The core refused.
+    #[error("cannot set up {what}: {status}")]
+    Core {
+        /// What was being made.
+        what: String,
+        /// Why.
+        status: Status,
+    },
+}
+
+/// A loaded program.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub process: ProcessId,
+    pub host_vmos: BTreeMap<VmoId, Arc<HostVmo>>,
+}
+
+/// Makes the process; its first thread is started as soon as the core's work is drained.
+pub(crate) fn load(kernel: &mut Kernel, config: &RunConfig) -> Result<Loaded, LoadError> {
+    let (name, image, source) = open(&config.program)?;
+    let new = kernel
+        .create_process(&name, config.deny_new_vmo)
+        .map_err(|status| core("the process", status))?;
+    let mut loader = Loader {
+        kernel,
+        new,
+        host_vmos: BTreeMap::new(),
+    };
+    for segment in &image.segments {
+        loader.segment(segment, &source)?;
+    }
+    loader.stack(image.stack_size.unwrap_or(STACK_SIZE))?;
+    let mut handles = vec![
+        handle("vmar", new.vmar_handle, protocol::ObjectType::Vmar)?,
+        handle("process", new.process_handle, protocol::ObjectType::Process)?,
+        handle("thread", new.thread_handle, protocol::ObjectType::Thread)?,
+        handle("job", new.job_handle, protocol::ObjectType::Job)?,
+    ];
+    for vmo in &config.vmos {
+        let known = handles
+            .iter()
+            .any(|other| Some(other.name) == startup_handle_name(&vmo.name));
+        if known || vmo.name.is_empty() {
+            return Err(LoadError::Name(vmo.name.clone()));
+        }
+        handles.push(loader.named(vmo)?);
+    }
+    let page = startup_page(&name, &config.args, &handles)?;
+    loader.startup(page)?;
+    let Loader { host_vmos, .. } = loader;
+    kernel
+        .start_thread(new.thread, image.entry, STACK_TOP, (STARTUP, 0))
+        .map_err(|status| core("the first thread", status))?;
+    Ok(Loaded {
+        process: new.process,
+        host_vmos,
+    })
+}
+
+fn core(what: &str, status: Status) -> LoadError {
+    LoadError::Core {
+        what: what.into(),
+        status,
+    }
+}
+
+/// The image's headers, and where its bytes come from.
+fn open(program: &Program) -> Result<(String, Image, Arc<dyn ByteSource>), LoadError> {
+    match program {
+        Program::File(path) => {
+            let (_, image) = elf::open(path)?;
+            let name = path.file_name().unwrap_or(path.as_os_str());
+            let name = name.to_string_lossy().into_owned();
+            Ok((name, image, Arc::new(FilePager::open(path)?)))
+        }
+        Program::Image { name, bytes } => {
+            let image = elf::parse(name, *bytes)?;
+            Ok((
+                name.clone(),
+                image,
+                Arc::new(ImagePager::new("built-in program", bytes)),
+            ))
+        }
+    }
+}
+
+struct Loader<'a> {
+    kernel: &'a mut Kernel,
+    new: NewProcess,
+    host_vmos: BTreeMap<VmoId, Arc<HostVmo>>,
+}
+
+impl Loader<'_> {
+    fn host_vmo(&mut self, name: &str, pager: Arc<dyn HostPager>) -> Result<VmoId, LoadError> {
+        let id = self
+            .kernel
+            .add_host_vmo(name, pager.size())
+            .map_err(|status| core(name, status))?;
+        self.host_vmos.insert(id, Arc::new(HostVmo::new(pager)));
+        Ok(id)
+    }
+
+    /// Maps the whole of a VMO.
+    fn map(
+        &mut self,
+        vmo: VmoId,
+        address: u64,
+        write: bool,
+        execute: bool,
+    ) -> Result<(), LoadError> {
+        let length = self.kernel.page_count(vmo) * protocol::PAGE_SIZE;
+        let run = MappedRun {
+            address,
+            length,
+            vmo,
+            page: 0,
+            write,
+            execute,
+        };
+        let mapped = self.kernel.map_at(self.new.process, run);
+        mapped.map_err(|status| core(&format!("the mapping at {address:#x}"), status))
+    }
+
+    fn segment(
+        &mut self,
+        segment: &Segment,
+        source: &Arc<dyn ByteSource>,
+    ) -> Result<(), LoadError> {
+        let layout = SegmentLayout {
+            lead: segment.va % protocol::PAGE_SIZE,
+            file_offset: segment.file_offset,
+            file_size: segment.file_size,
+            memory_size: segment.mem_size,
+        };
+        let pager = SegmentPager::new(Arc::clone(source), layout)?;
+        let name = match (segment.write, segment.execute) {
+            (true, _) => "data",
+            (false, true) => "text",
+            (false, false) => "rodata",
+        };
+        let vmo = self.host_vmo(name, Arc::new(pager))?;
+        self.map(vmo, segment.pages().start, segment.write, segment.execute)
+    }
+
+    fn stack(&mut self, size: u64) -> Result<(), LoadError> {
+        let added = self.kernel.add_anonymous_vmo("stack", size);
+        let vmo = added.map_err(|status| core("the stack", status))?;
+        let length = self.kernel.page_count(vmo) * protocol::PAGE_SIZE;
+        self.map(vmo, STACK_TOP.saturating_sub(length), true, false)
+    }
+
+    fn startup(&mut self, page: Vec<u8>) -> Result<(), LoadError> {
+        let vmo = self.host_vmo("start-up", Arc::new(BytesPager(page)))?;
+        self.map(vmo, STARTUP, false, false)
+    }
+
+    fn named(&mut self, named: &NamedVmo) -> Result<StartupHandle, LoadError> {
+        let mut rights = Rights::DEFAULT_VMO;
+        let name = &named.name;
+        let vmo = match &named.source {
+            VmoSource::File { path, mode } => {
+                rights.set(Rights::WRITE, *mode == FileMode::CopyOnWrite);
+                self.host_vmo(name, Arc::new(FilePager::open(path)?))?
+            }
+            VmoSource::Pager { pager, writable } => {
+                rights.set(Rights::WRITE, *writable);
+                self.host_vmo(name, Arc::clone(pager))?
+            }
+            VmoSource::Zero { size, executable } => {
+                rights.set(Rights::EXECUTE, *executable);
+                let added = self.kernel.add_anonymous_vmo(name, *size);
+                added.map_err(|status| core(name, status))?
+            }
+        };
+        let given = self
+            .kernel
+            .give_handle(self.new.process, ObjectRef::Vmo(vmo), rights);
+        let raw = given.map_err(|status| core(name, status))?;
+        handle(name, raw, protocol::ObjectType::Vmo)
+    }
+}
+
+fn handle(
+    name: &str,
+    handle: protocol::RawHandle,
+    object_type: protocol::ObjectType,
+) -> Result<StartupHandle, LoadError> {
+    let padded = startup_handle_name(name).ok_or_else(|| LoadError::Name(name.into()))?;
+    Ok(StartupHandle {
+        name: padded,
+        handle,
+        object_type: object_type as u32,
+    })
+}
+
+/// The bytes of the start-up pages.
+fn startup_page(
+    program: &str,
+    args: &[String],
+    handles: &[StartupHandle],
+) -> Result<Vec<u8>, LoadError> {
+    let handles_offset = size_of::<StartupHeader>();
+    let args_offset = handles_offset + size_of_val(handles);
+    let strings: Vec<&str> = std::iter::once(program)
+        .chain(args.iter().map(String::as_str))
+        .collect();
+    let size = args_offset + strings.iter().map(|string| string.len() + 1).sum::<usize>();
+    if size > 1 << 20 {
+        return Err(LoadError::Arguments(size));
+    }
+    let words = [
+        STARTUP_VERSION,
+        size as u32,
+        handles.len() as u32,
+        handles_offset as u32,
+        strings.len() as u32,
+        args_offset as u32,
+    ];
+    let mut page: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    for handle in handles {
+        page.extend(handle.name);
+        page.extend(handle.handle.to_le_bytes());
+        page.extend(handle.object_type.to_le_bytes());
+    }
+    for string in strings {
+        // A NUL inside an argument would end it: it cannot come from a command line.
+        page.extend(string.bytes().filter(|&byte| byte != 0));
+        page.push(0);
+    }
+    Ok(page)
+}
+
+/// Serves bytes that the VMM made.
+#[derive(Debug)]
+struct BytesPager(Vec<u8>);
+
+impl HostPager for BytesPager {
+    fn size(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read(
+        &self,
+        offset: u64,
+        buffer: &mut [u8],
+        _wait: crate::pager::Wait,
+    ) -> Result<(), crate::pager::ReadError> {
+        let rest = usize::try_from(offset)
+            .ok()
+            .and_then(|offset| self.0.get(offset..));
+        let rest = rest.unwrap_or_default();
+        let length = rest.len().min(buffer.len());
+        buffer.fill(0);
+        if let (Some(to), Some(from)) = (buffer.get_mut(..length), rest.get(..length)) {
+            to.copy_from_slice(from);
+        }
+        Ok(())
+    }
+}

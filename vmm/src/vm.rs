@@ -1,0 +1,130 @@
+//! One run of one program, from the configuration to the outcome.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use protocol::vcpu::MAX_THREADS;
+use zircon::Kernel;
+
+use crate::config::RunConfig;
+use crate::events::{self, Side, Signals};
+use crate::guest_image;
+use crate::hypercall::{Parts, Runner, Vm};
+use crate::machine::{Machine, MachineConfig, MachineError};
+use crate::memory::{self, ArenaGeometry, Memory, MemoryError};
+use crate::observe::{GuestRam, Progress, Stats, VmoUsage};
+use crate::outcome::{End, Outcome};
+use crate::program::{self, LoadError};
+
+/// Most guest-physical memory that the arena takes: addresses only, nothing is committed.
+const ARENA_LIMIT: u64 = 1 << 46;
+
+/// How long a worker that waits for the host may delay the end of a run.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Why a run could not be started or finished.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// KVM, the guest kernel's image or guest RAM.
+    #[error("cannot set up the machine")]
+    Machine(#[from] MachineError),
+    /// The arena or userfaultfd.
+    #[error("cannot set up guest memory")]
+    Memory(#[from] MemoryError),
+    /// The program or what it was given.
+    #[error("cannot load the program")]
+    Load(#[from] LoadError),
+    /// A descriptor or a thread.
+    #[error("cannot set up the event loop")]
+    Host(#[from] std::io::Error),
+    /// The event loop.
+    #[error("the event loop failed")]
+    Events(#[from] event_manager::Error),
+}
+
+/// Runs a program to its end.
+///
+/// # Errors
+/// What kept the run from starting. A run that started has an [`Outcome`], whatever the program did.
+pub fn run(config: RunConfig) -> Result<Outcome, Error> {
+    memory::raise_limits();
+    let mut kernel = Kernel::new(config.cpus as usize * MAX_THREADS);
+    if let Some(bytes) = config.memory {
+        kernel.limit_memory(bytes / protocol::PAGE_SIZE);
+    }
+    // Before anything is created: most errors are in here, and this is cheap.
+    let loaded = program::load(&mut kernel, &config)?;
+    let machine_config = MachineConfig {
+        cpus: config.cpus,
+        kernel: guest_image::KERNEL,
+        arena_limit: ARENA_LIMIT,
+    };
+    let mut machine = Machine::new(machine_config)?;
+    let vcpus = machine.take_vcpus();
+    let slots = machine.memslots();
+    let Range { start, end } = machine.arena();
+    let add_slot =
+        move |index, gpa, host, length| slots.add(index, gpa, host, length).map_err(Into::into);
+    let memory = Memory::new(ArenaGeometry { base: start, end }, Box::new(add_slot))?;
+    let stats = Arc::new(Stats::new(config.cpus));
+    let progress = config
+        .interactive
+        .then(|| Progress::start(&stats))
+        .flatten();
+    let signals = Signals::new(progress)?;
+    let vm = Vm::new(Parts {
+        kernel,
+        memory,
+        ram: machine.ram().clone(),
+        tables: machine.table_pages(),
+        kicks: vcpus.iter().map(|vcpu| vcpu.kick_handle()).collect(),
+        host_vmos: loaded.host_vmos,
+        stats: Arc::clone(&stats),
+        program: loaded.process,
+        host: Box::new(Side(Arc::clone(&signals))),
+    });
+    vm.begin();
+    let finished = thread::scope(|scope| {
+        for vcpu in vcpus {
+            let runner = Runner::new(Arc::clone(&vm), vcpu);
+            let name = format!("vcpu {}", runner.index());
+            let started = thread::Builder::new()
+                .name(name)
+                .spawn_scoped(scope, || runner.run());
+            if let Err(error) = started {
+                vm.stop(End::Interrupted);
+                return Err(Error::Host(error));
+            }
+        }
+        let finished = events::run(&vm, &signals, config.timeout, config.interactive);
+        // Whatever ended the loop, the vCPUs' threads must end, too.
+        vm.stop(End::Interrupted);
+        finished.map_err(Error::Events)
+    });
+    finished?;
+    if !vm.shut_down(PATIENCE) {
+        log::warn!("a read of the host still waits; it is left behind");
+    }
+    let usage = vm
+        .usage()
+        .into_iter()
+        .map(|(id, name, size_bytes, resident_pages)| VmoUsage {
+            name,
+            koid: id.0,
+            resident_pages,
+            size_bytes,
+        });
+    let bytes = protocol::boot::RAM_SIZE;
+    let host = machine.ram().host_address()?;
+    let ram = GuestRam {
+        bytes,
+        mapped_at: host..host + bytes,
+    };
+    let report = stats.report(usage.collect(), &ram);
+    Ok(Outcome {
+        end: vm.end().unwrap_or(End::Interrupted),
+        report,
+    })
+}
