@@ -33,7 +33,7 @@ pub enum Exit {
     },
     /// Someone kicked this vCPU, or a signal came.
     Interrupted,
-    /// The mailbox interrupt, put off before, can be injected now.
+    /// The mailbox interrupt, put off before, can be injected now. Told once.
     InterruptWindow,
     /// The guest's CPU gave up (triple fault).
     Shutdown,
