@@ -218,7 +218,13 @@ fn odd_flags_of_a_program_do_not_disturb_the_kernel() {
 program!(software_interrupt, "int 32");
 program!(legacy_call, "int 0x80");
 program!(sysenter, "sysenter");
-program!(shadow_call, "mov eax, 0x2B", "mov ss, eax", "syscall", "ud2");
+program!(
+    shadow_call,
+    "mov eax, 0x2B",
+    "mov ss, eax",
+    "syscall",
+    "ud2"
+);
 program!(
     write_base,
     "mov rax, 0x1000",
