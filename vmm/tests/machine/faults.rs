@@ -68,7 +68,7 @@ fn park_at_fault(code: &[u8]) {
     assert_eq!(guest.expect_syscall().0, 6);
     assert_eq!(guest.vcpu.area().current_slot().unwrap(), Some(1));
     let rip = guest.vcpu.area().context(0).unwrap().rip;
-    assert!(rip >= USER && rip < USER + 0x40);
+    assert!((USER..USER + 0x40).contains(&rip));
 
     guest.set_present(ABSENT, true);
     guest.write(ABSENT, &4242u64.to_le_bytes());
