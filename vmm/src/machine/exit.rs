@@ -232,7 +232,7 @@ mod tests {
     fn code() -> KernelCode {
         KernelCode {
             syscall_out: OUT..OUT + 2,
-            code: Vec::from([TEXT..TEXT + 0x1000]),
+            code: vec![TEXT..TEXT + 0x1000, TEXT + 0x2000..TEXT + 0x2100],
         }
     }
 
