@@ -3,6 +3,7 @@
 //! ```text
 //! +0          VcpuArea      header and mailbox
 //! +0x1000     kernel stack, growing down from +0x5000
+//! +0x5000     double-fault stack, growing down from +0x8000
 //! +0x8000     MAX_THREADS x ThreadContext
 //! ```
 //! The VMM writes to an area only while its vCPU is out of the guest (on that vCPU's own thread), so no field needs an

@@ -33,7 +33,7 @@ pub enum Exit {
     },
     /// Someone kicked this vCPU, or a signal came.
     Interrupted,
-    /// The mailbox interrupt, put off before, can be injected now.
+    /// The mailbox interrupt, put off before, can be injected now. Told once.
     InterruptWindow,
     /// The guest's CPU gave up (triple fault).
     Shutdown,
@@ -232,7 +232,7 @@ mod tests {
     fn code() -> KernelCode {
         KernelCode {
             syscall_out: OUT..OUT + 2,
-            code: vec![TEXT..TEXT + 0x1000],
+            code: vec![TEXT..TEXT + 0x1000, TEXT + 0x2000..TEXT + 0x2100],
         }
     }
 

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use kvm_bindings::{KVMIO, Msrs, kvm_interrupt, kvm_regs, kvm_sregs};
 use kvm_ioctls::{SyncReg, VcpuExit, VcpuFd, VmFd};
-use protocol::boot::{KERNEL_BASE, MAILBOX_VECTOR, RAM_SIZE};
+use protocol::boot::{KERNEL_BASE, MAILBOX_VECTOR, PANIC_RUST, RAM_SIZE};
 use vmm_sys_util::{errno, ioctl::ioctl_with_ref, ioctl_iow_nr};
 
 use super::{
@@ -25,6 +25,9 @@ ioctl_iow_nr!(KVM_INTERRUPT, KVMIO, 0x86, kvm_interrupt);
 
 /// Carry flag: in the answer to a system call it says "drain the mailbox".
 const CARRY: u64 = 1;
+
+/// Most bytes of a guest kernel's panic message that are shown.
+const MAX_PANIC_MESSAGE: u64 = 1024;
 
 /// What became of an interrupt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -144,14 +147,58 @@ impl Vcpu {
                 _ => return Err(MachineError::kvm("run a vCPU")(error)),
             },
         };
-        if raw == RawExit::Interrupted {
-            self.kick.acknowledge();
+        match raw {
+            RawExit::Interrupted => self.kick.acknowledge(),
+            RawExit::InterruptWindow => self.fd.get_kvm_run().request_interrupt_window = 0,
+            _ => {}
         }
         let rip = self.registers().rip;
-        Ok(self
-            .code
-            .classify(raw, rip)
-            .unwrap_or_else(|what| self.unexpected(what)))
+        let exit = self.code.classify(raw, rip);
+        Ok(exit.unwrap_or_else(|what| Exit::Unexpected(Box::new(self.report(what)))))
+    }
+
+    /// What is to be told of a vCPU that cannot go on: registers, and the kernel's code at RIP.
+    pub fn report(&mut self, what: impl Into<String>) -> ExitReport {
+        let registers = *self.registers();
+        let mut code = vec![0; 16];
+        let readable = registers
+            .rip
+            .checked_sub(KERNEL_BASE)
+            .is_some_and(|gpa| gpa < RAM_SIZE - 16 && self.ram.read_bytes(gpa, &mut code).is_ok());
+        if !readable {
+            code.clear();
+        }
+        ExitReport {
+            what: what.into(),
+            registers,
+            code,
+        }
+    }
+
+    /// The report of a [`KernelCall::Panic`](protocol::boot::KernelCall::Panic) that has just been made.
+    pub fn panic_report(&mut self) -> ExitReport {
+        let &kvm_regs {
+            rdi,
+            rsi,
+            rdx,
+            r10,
+            r8,
+            ..
+        } = self.registers();
+        if rdi != PANIC_RUST {
+            return self.report(format!(
+                "exception {rdi} in the guest kernel (error code {rsi:#x}, CR2 {rdx:#x}, RIP {r10:#x}, RSP {r8:#x})"
+            ));
+        }
+        let mut text = vec![0; rdx.min(MAX_PANIC_MESSAGE) as usize];
+        let text = match self
+            .ram
+            .read_bytes(rsi.wrapping_sub(KERNEL_BASE), &mut text)
+        {
+            Ok(()) => String::from_utf8_lossy(&text).into_owned(),
+            Err(_) => format!("(no message at {rsi:#x})"),
+        };
+        self.report(format!("the guest kernel panicked: {text}"))
     }
 
     /// The general registers, as of the last exit or as changed since.
@@ -295,23 +342,6 @@ impl Vcpu {
             suberror: internal.suberror,
             data,
         }
-    }
-
-    fn unexpected(&mut self, what: String) -> Exit {
-        let registers = *self.registers();
-        let mut code = vec![0; 16];
-        let readable = registers
-            .rip
-            .checked_sub(KERNEL_BASE)
-            .is_some_and(|gpa| gpa < RAM_SIZE - 16 && self.ram.read_bytes(gpa, &mut code).is_ok());
-        if !readable {
-            code.clear();
-        }
-        Exit::Unexpected(Box::new(ExitReport {
-            what,
-            registers,
-            code,
-        }))
     }
 }
 

@@ -4,7 +4,7 @@ use protocol::{
     boot::{ARENA_BASE, KERNEL_BASE, KernelCall, RAM_SIZE},
     vcpu::EntryKind::{Flush, Kill, Link, Resume},
 };
-use vmm::machine::Exit;
+use vmm::machine::{Exit, new_context};
 
 use crate::{
     harness::{Guest, UNMAPPED, USER, entry},
@@ -134,6 +134,139 @@ fn a_panic_of_the_kernel_comes_with_its_message() {
         guest.vcpu.run().unwrap(),
         Exit::KernelCall(KernelCall::Panic)
     );
-    let message = guest.panic_message();
-    assert!(message.contains("link outside guest RAM"), "{message}");
+    let report = guest.vcpu.panic_report().to_string();
+    assert!(report.contains("link outside guest RAM"), "{report}");
+}
+
+#[test]
+fn an_exception_in_ring_0_is_reported_with_its_place() {
+    let mut guest = Guest::new(invalid_opcode());
+    let mut context = new_context(0, guest.root(), USER, 0, [0; 2]);
+    // Reserved bits of MXCSR: fxrstor refuses them.
+    context.fx[24..28].fill(0xFF);
+    guest.vcpu.area().set_context(0, &context).unwrap();
+    guest.post(&[entry(Resume, 0, 0, 0)]);
+    assert_eq!(
+        guest.vcpu.run().unwrap(),
+        Exit::KernelCall(KernelCall::Panic)
+    );
+    let report = guest.vcpu.panic_report().to_string();
+    assert!(
+        report.starts_with("exception 13 in the guest kernel"),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_triple_fault_is_a_shutdown() {
+    let mut guest = Guest::new(invalid_opcode());
+    let nothing_mapped = RAM_SIZE - 0x1000;
+    let context = new_context(0, nothing_mapped, USER, 0, [0; 2]);
+    guest.vcpu.area().set_context(0, &context).unwrap();
+    guest.post(&[entry(Resume, 0, 0, 0)]);
+    assert_eq!(guest.run(), Exit::Shutdown);
+}
+
+program!(
+    single_step,
+    "pushf",
+    "or qword ptr [rsp], 0x100",
+    "popf",
+    "nop",
+    "mov eax, 7",
+    "syscall",
+);
+
+#[test]
+fn a_program_that_single_steps_itself_gets_debug_exceptions() {
+    let mut guest = Guest::new(single_step());
+    guest.start(0, 0);
+    assert_eq!(guest.expect_exception().0, 1);
+    let context = guest.vcpu.area().context(0).unwrap();
+    assert_eq!(context.rflags & 0x100, 0x100);
+    // Nothing in the mailbox: it goes on, a step at a time, to the system call.
+    assert_eq!(guest.expect_exception().0, 1);
+    assert_eq!(guest.expect_syscall().0, 7);
+    assert_eq!(
+        guest.vcpu.registers().r11 & 0x100,
+        0x100,
+        "the caller of run masks this"
+    );
+}
+
+program!(
+    odd_flags,
+    "pushf",
+    "or qword ptr [rsp], 0x244000", // ID, AC, NT
+    "popf",
+    "std",
+    "mov eax, 7",
+    "syscall",
+    "ud2",
+);
+
+#[test]
+fn odd_flags_of_a_program_do_not_disturb_the_kernel() {
+    let mut guest = Guest::new(odd_flags());
+    guest.start(0, 0);
+    assert_eq!(guest.expect_syscall().0, 7);
+    guest.vcpu.answer(0, true);
+    assert_eq!(guest.expect_exception().0, 6);
+    assert_eq!(guest.vcpu.area().context(0).unwrap().rflags & 0x400, 0x400);
+}
+
+program!(software_interrupt, "int 32");
+program!(legacy_call, "int 0x80");
+program!(sysenter, "sysenter");
+program!(
+    shadow_call,
+    "mov eax, 0x2B",
+    "mov ss, eax",
+    "syscall",
+    "ud2"
+);
+program!(
+    write_base,
+    "mov rax, 0x1000",
+    "wrgsbase rax",
+    "mov eax, 8",
+    "syscall"
+);
+
+#[test]
+fn other_ways_into_a_kernel_are_closed() {
+    for (name, code) in [
+        ("int 32", software_interrupt()),
+        ("int 0x80", legacy_call()),
+        ("sysenter", sysenter()),
+    ] {
+        let mut guest = Guest::new(code);
+        guest.start(0, 0);
+        let vector = guest.expect_exception().0;
+        assert!(matches!(vector, 6 | 13), "{name}: {vector}");
+    }
+}
+
+#[test]
+fn a_system_call_behind_mov_ss_is_an_ordinary_one() {
+    let mut guest = Guest::new(shadow_call());
+    guest.start(0, 0);
+    assert_eq!(guest.expect_syscall().0, 0x2B);
+    guest.vcpu.answer(0, true);
+    assert_eq!(guest.expect_exception().0, 6);
+}
+
+#[test]
+fn a_program_that_writes_its_gs_base_does_not_reach_the_kernels() {
+    let mut guest = Guest::new(write_base());
+    guest.start(0, 0);
+    // Software KVM executes the instruction although CR4 forbids it.
+    match guest.run() {
+        Exit::Syscall => {
+            guest.vcpu.answer(0, true);
+            guest.post(&[entry(Kill, 0, 0, 0)]);
+            assert_eq!(guest.run(), Exit::Halt);
+        }
+        exit => assert_eq!(exit, Exit::KernelCall(KernelCall::Exception)),
+    }
 }

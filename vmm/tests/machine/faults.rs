@@ -4,7 +4,7 @@ use protocol::{
     boot::ARENA_BASE,
     vcpu::EntryKind::{Park, Preempt, Resume},
 };
-use vmm::machine::{Exit, Injection, MmioAccess};
+use vmm::machine::{Exit, Injection, MmioAccess, new_context};
 
 use crate::{
     harness::{Guest, NO_SLOT, USER, entry},
@@ -13,10 +13,10 @@ use crate::{
 
 program!(
     read_and_call,
-    "mov rsi, [rdi]",
+    "2: mov rsi, [rdi]",
     "mov eax, 4",
     "syscall",
-    "jmp guest_read_and_call"
+    "jmp 2b"
 );
 program!(write_and_call, "mov [rdi], rdi", "mov eax, 4", "syscall");
 program!(
@@ -27,7 +27,7 @@ program!(
     "mov eax, 4",
     "syscall",
 );
-program!(call_only, "mov eax, 6", "syscall", "jmp guest_call_only");
+program!(call_only, "2: mov eax, 6", "syscall", "jmp 2b");
 
 const ABSENT: u64 = USER + 0x5000;
 
@@ -61,14 +61,14 @@ fn park_at_fault(code: &[u8]) {
     guest.start(0, ABSENT);
     guest.set_present(ABSENT, false);
     expect_fault(&mut guest);
-    let other = vmm::machine::new_context(1, guest.root(), USER + 0x800, USER + 0x8000, [1, 0]);
+    let other = new_context(1, guest.root(), USER + 0x800, USER + 0x8000, [1, 0]);
     guest.vcpu.area().set_context(1, &other).unwrap();
     guest.post(&[entry(Park, 0, 0, 0), entry(Resume, 1, 0, 0)]);
     assert_eq!(guest.vcpu.inject_mailbox().unwrap(), Injection::Done);
     assert_eq!(guest.expect_syscall().0, 6);
     assert_eq!(guest.vcpu.area().current_slot().unwrap(), Some(1));
     let rip = guest.vcpu.area().context(0).unwrap().rip;
-    assert!(rip >= USER && rip < USER + 0x40);
+    assert!((USER..USER + 0x40).contains(&rip));
 
     guest.set_present(ABSENT, true);
     guest.write(ABSENT, &4242u64.to_le_bytes());
@@ -104,12 +104,8 @@ fn a_read_where_no_memslot_is_can_be_discarded_and_restarted() {
     guest.vcpu.discard_mmio().unwrap();
     assert_eq!(*guest.vcpu.registers(), before);
 
-    let page = Box::leak(Box::new(AlignedPage([7; 4096])));
-    guest
-        .machine
-        .memslots()
-        .add(1, gpa, std::ptr::from_mut(page) as u64, 4096)
-        .unwrap();
+    guest.write(USER + 0x5000, &[7; 8]);
+    guest.add_alias(1, gpa, USER + 0x5000);
     let exit = guest.run();
     let exit = if exit == Exit::Interrupted {
         guest.run()
@@ -119,9 +115,6 @@ fn a_read_where_no_memslot_is_can_be_discarded_and_restarted() {
     assert_eq!(exit, Exit::Syscall);
     assert_eq!(guest.vcpu.registers().rsi, 0x0707_0707_0707_0707);
 }
-
-#[repr(align(4096))]
-struct AlignedPage([u8; 4096]);
 
 #[test]
 fn a_write_where_no_memslot_is_hands_over_what_is_written() {

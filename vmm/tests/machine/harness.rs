@@ -40,14 +40,16 @@ const SIZE: usize = PAGES as usize * PAGE;
 #[macro_export]
 macro_rules! program {
     ($name:ident, $($line:expr),+ $(,)?) => {
+        std::arch::global_asm!(
+            ".pushsection .rodata.guest, \"a\"",
+            concat!(".globl guest_", stringify!($name)),
+            concat!(".globl guest_", stringify!($name), "_end"),
+            concat!("guest_", stringify!($name), ":"),
+            $($line),+,
+            concat!("guest_", stringify!($name), "_end:"),
+            ".popsection",
+        );
         fn $name() -> &'static [u8] {
-            std::arch::global_asm!(
-                ".pushsection .rodata.guest, \"a\"",
-                concat!("guest_", stringify!($name), ":"),
-                $($line),+,
-                concat!("guest_", stringify!($name), "_end:"),
-                ".popsection",
-            );
             unsafe extern "C" {
                 #[link_name = concat!("guest_", stringify!($name))]
                 static START: u8;
@@ -159,20 +161,9 @@ impl Guest {
         let exit = self.vcpu.run().unwrap();
         assert!(!self.watchdog.barked(), "the guest ran past its deadline");
         if exit == Exit::KernelCall(KernelCall::Panic) {
-            panic!("guest kernel panic: {}", self.panic_message());
+            panic!("{}", self.vcpu.panic_report());
         }
         exit
-    }
-
-    pub fn panic_message(&mut self) -> String {
-        let registers = *self.vcpu.registers();
-        if registers.rdi != protocol::boot::PANIC_RUST {
-            return format!("{registers:x?}");
-        }
-        let mut text = vec![0; registers.rdx as usize];
-        let gpa = registers.rsi - protocol::boot::KERNEL_BASE;
-        self.machine.ram().read_bytes(gpa, &mut text).unwrap();
-        String::from_utf8(text).unwrap()
     }
 
     /// Expects a system call and returns (rax, rdi, rsi).
@@ -200,18 +191,13 @@ impl Guest {
         }
     }
 
-    pub fn read_u64(&self, address: u64) -> u64 {
-        let offset = (address - USER) as usize;
-        assert!(offset + 8 <= SIZE);
-        // SAFETY: as for `write`.
-        unsafe {
-            self.memory
-                .0
-                .as_ptr()
-                .add(offset)
-                .cast::<u64>()
-                .read_unaligned()
-        }
+    /// Backs the guest-physical page `gpa` with the user page at `address`, through a memslot of its own.
+    pub fn add_alias(&self, slot: u32, gpa: u64, address: u64) {
+        let host = self.memory.0.as_ptr() as u64 + (address - USER);
+        self.machine
+            .memslots()
+            .add(slot, gpa, host, PAGE as u64)
+            .unwrap();
     }
 
     /// Takes the host's access to a user page away, or gives it back.

@@ -13,30 +13,6 @@ use crate::{
 program!(spin, "2: inc rsi", "jmp 2b");
 
 #[test]
-fn a_spinning_guest_can_be_kicked_and_preempted() {
-    let mut guest = Guest::new(spin());
-    guest.start(0, 5);
-    let kick = guest.vcpu.kick_handle();
-    let kicker = thread::spawn(move || kick.kick());
-    assert_eq!(guest.run(), Exit::Interrupted);
-    kicker.join().unwrap();
-    // The kick may have come before the thread was started.
-    let mut posted = false;
-    while !(posted && guest.vcpu.area().is_drained().unwrap()) {
-        if !posted && guest.vcpu.area().is_drained().unwrap() {
-            guest.post(&[entry(Kill, 0, 0, 0)]);
-            posted = true;
-        }
-        if guest.vcpu.inject_mailbox().unwrap() == Injection::PutOff {
-            assert_eq!(guest.run(), Exit::InterruptWindow);
-            continue;
-        }
-        assert_eq!(guest.run(), Exit::Halt);
-    }
-    assert_eq!(guest.vcpu.area().current_slot().unwrap(), None);
-}
-
-#[test]
 fn no_kick_is_lost() {
     let mut guest = Guest::new(spin());
     guest.start(0, 0);
@@ -82,19 +58,41 @@ program!(
     "syscall"
 );
 
-#[test]
-fn the_mailbox_interrupt_reaches_a_spinning_program() {
+/// A thread behind its system call, kicked out of its loop by another host thread.
+fn kicked_out_of_a_loop() -> Guest {
     let mut guest = Guest::new(call_and_spin());
     guest.start(0, 0);
     assert_eq!(guest.expect_syscall().0, 2);
     guest.vcpu.answer(0, false);
-    guest.vcpu.kick_handle().kick();
+    let kick = guest.vcpu.kick_handle();
+    let kicker = thread::spawn(move || kick.kick());
     assert_eq!(guest.run(), Exit::Interrupted);
-    guest.post(&[entry(Complete, 0, 1, 0), entry(Preempt, 0, 0, 0)]);
+    kicker.join().unwrap();
+    guest
+}
+
+/// Injects the mailbox interrupt, however long it is put off.
+fn inject(guest: &mut Guest) {
     while guest.vcpu.inject_mailbox().unwrap() == Injection::PutOff {
         assert_eq!(guest.run(), Exit::InterruptWindow);
     }
+}
+
+#[test]
+fn the_mailbox_interrupt_reaches_a_spinning_program() {
+    let mut guest = kicked_out_of_a_loop();
+    guest.post(&[entry(Complete, 0, 1, 0), entry(Preempt, 0, 0, 0)]);
+    inject(&mut guest);
     assert_eq!(guest.expect_syscall().0, 3);
+}
+
+#[test]
+fn a_spinning_program_can_be_killed() {
+    let mut guest = kicked_out_of_a_loop();
+    guest.post(&[entry(Kill, 0, 0, 0)]);
+    inject(&mut guest);
+    assert_eq!(guest.run(), Exit::Halt);
+    assert_eq!(guest.vcpu.area().current_slot().unwrap(), None);
 }
 
 #[test]

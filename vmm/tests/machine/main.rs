@@ -1,5 +1,10 @@
 //! The machine and the guest kernel on real KVM, with ring 3 code of a few instructions.
-#![allow(unsafe_code)]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a failed test panics"
+)]
 
 mod exceptions;
 mod faults;
