@@ -68,7 +68,7 @@ bitflags::bitflags! {
         /// What an event grants.
         const DEFAULT_EVENT = 0xD003;
         /// What a process handle grants.
-        const DEFAULT_PROCESS = 0x0002_D3CF;
+        const DEFAULT_PROCESS = 0x0006_D3CF;
         /// What `zx_thread_create` grants.
         const DEFAULT_THREAD = 0x0004_D2CF;
         /// What a job handle grants.
