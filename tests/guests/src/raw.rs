@@ -55,11 +55,18 @@ pub fn out<T>(value: &mut T) -> u64 {
     (&raw mut *value) as u64
 }
 
-/// Addresses that no call may accept for its output: null, not mapped, not canonical, the kernel's.
-pub const BAD_ADDRESSES: [u64; 5] = [
-    0,
-    0x1000,
-    0x0000_8000_0000_0000,
-    protocol::boot::KERNEL_BASE,
-    u64::MAX - 7,
-];
+/// Addresses that no call may accept for its output: null, not mapped, not canonical, the kernel's, read-only.
+pub fn bad_addresses() -> [u64; 6] {
+    static READ_ONLY: [u8; 48] = [0; 48];
+    [
+        0,
+        0x1000,
+        0x0000_8000_0000_0000,
+        protocol::boot::KERNEL_BASE,
+        u64::MAX - 7,
+        (&raw const READ_ONLY) as u64,
+    ]
+}
+
+/// Handle values that name no handle.
+pub const BAD_HANDLES: [u32; 4] = [0, 1, 0x7FFF_FFFF, u32::MAX];

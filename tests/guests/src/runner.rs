@@ -65,3 +65,13 @@ impl<'a> Runner<'a> {
         i32::try_from(self.failed).map_or(MAX_EXIT_CODE, |failed| failed.min(MAX_EXIT_CODE))
     }
 }
+
+/// Makes the table `CASES` of cases named `prefix.function`.
+#[macro_export]
+macro_rules! cases {
+    ($prefix:literal: $($case:ident)*) => {
+        /// The cases of this module.
+        pub const CASES: &[$crate::Case] =
+            &[$((concat!($prefix, ".", stringify!($case)), $case),)*];
+    };
+}

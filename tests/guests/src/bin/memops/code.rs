@@ -47,11 +47,11 @@ impl Code {
 /// Runs the cases that need an executable VMO.
 pub fn cases(runner: &mut Runner<'_>, world: &World, exec: RawHandle) {
     let exec = Unowned::<Vmo>::from_raw(exec);
-    runner.case("code.first_byte_on_the_page_before", || {
-        straddling(&exec, 0, 1)
-    });
     runner.case("code.two_bytes_on_the_page_before", || {
-        straddling(&exec, 2, 2)
+        straddling(&exec, 0, 2)
+    });
+    runner.case("code.three_bytes_on_the_page_before", || {
+        straddling(&exec, 2, 3)
     });
     runner.case("code.last_byte_on_the_next_page", || {
         straddling(&exec, 4, 5)

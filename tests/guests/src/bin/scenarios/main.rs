@@ -1,0 +1,61 @@
+//! `scenarios [FILTER]`: Zircon's own pager scenarios, "Basics" and "Mappings", under their names.
+//!
+//! Those that read pages run twice, `NAME.read` through `zx_vmo_read` and `NAME.mapping` through a mapping.
+//! `scenarios fatal NAME` runs one whose end is a fatal page fault, and with it the process's end:
+//! `VmarUnmapTest` (ZX_ERR_NOT_FOUND). It exits with 1 if it survives.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+#![allow(
+    clippy::result_large_err,
+    reason = "without an allocator the reason travels by value"
+)]
+
+mod basics;
+mod mappings;
+mod supplies;
+
+use test_guests::{Outcome, Runner, Via};
+use zx::Startup;
+
+zx::entry!(run);
+
+/// A scenario that runs through both ways of reading: the names of the two runs, and what it does.
+type Both = (&'static str, &'static str, fn(Via) -> Outcome);
+
+/// Makes a table of scenarios that run both ways.
+macro_rules! both {
+    ($($name:literal $function:ident)*) => {
+        pub const BOTH: &[$crate::Both] =
+            &[$((concat!($name, ".read"), concat!($name, ".mapping"), $function),)*];
+    };
+}
+pub(crate) use both;
+
+fn run(startup: &Startup<'_>) -> i32 {
+    let filter = startup.arg(1).unwrap_or("");
+    if filter == "fatal" {
+        return fatal(startup.arg(2).unwrap_or(""));
+    }
+    let mut runner = Runner::new(filter);
+    for (read, mapping, scenario) in basics::BOTH.iter().chain(supplies::BOTH) {
+        runner.case(read, || scenario(Via::Read));
+        runner.case(mapping, || scenario(Via::Mapping));
+    }
+    runner.cases(basics::CASES);
+    runner.cases(mappings::CASES);
+    runner.finish()
+}
+
+fn fatal(name: &str) -> i32 {
+    let outcome = match name {
+        "VmarUnmapTest" => mappings::vmar_unmap(),
+        _ => {
+            zx::println!("scenarios: no fatal scenario is called {name}");
+            return 2;
+        }
+    };
+    match outcome {
+        Ok(()) => zx::println!("FAIL {name} the faulting thread went on"),
+        Err(failure) => zx::println!("FAIL {name} {failure}"),
+    }
+    1
+}

@@ -1,0 +1,275 @@
+//! `zx_vmo_create`: description and errors.
+
+use test_guests::pages::{PAGE, check_mapping, check_vmo};
+use test_guests::raw::{self, out};
+use test_guests::{Outcome, cases, check, equal, status};
+use zx::{
+    AsHandleRef, MAX_VMO_SIZE, Mapping, ObjectType, PAGE_SIZE, Status, Vmo, VmoInfoFlags,
+    VmoOptions, vmar_root_self,
+};
+
+/// "creates a new, zero-filled, virtual memory object"
+fn zero_filled_by_read() -> Outcome {
+    let vmo = Vmo::create(3 * PAGE_SIZE)?;
+    check_vmo(&vmo, None, 0, 3)
+}
+
+fn zero_filled_by_mapping() -> Outcome {
+    let vmo = Vmo::create(3 * PAGE_SIZE)?;
+    let mapping = Mapping::read_only(&vmo, 0, 3 * PAGE)?;
+    check_mapping(&mapping, None, 0, 3)
+}
+
+/// "a container of zero to size bytes": nothing is committed yet.
+fn nothing_committed_at_first() -> Outcome {
+    let vmo = Vmo::create(3 * PAGE_SIZE)?;
+    equal!(vmo.info()?.committed_bytes, 0);
+    Ok(())
+}
+
+fn zero_size() -> Outcome {
+    let vmo = Vmo::create(0)?;
+    equal!(vmo.get_size()?, 0);
+    equal!(vmo.get_content_size()?, 0);
+    equal!(vmo.read(&mut [], 0), Ok(()));
+    equal!(vmo.read(&mut [0], 0), Err(Status::OUT_OF_RANGE));
+    Ok(())
+}
+
+/// "The size of the VMO will be rounded up to the next system page size boundary"
+fn size_rounds_up() -> Outcome {
+    for (size, rounded) in [(1, 4096), (4095, 4096), (4096, 4096), (4097, 8192)] {
+        equal!(Vmo::create(size)?.get_size()?, rounded);
+    }
+    Ok(())
+}
+
+/// "The content size of the VMO will be initialized to the given (unrounded) size."
+fn content_size_is_unrounded() -> Outcome {
+    for size in [0, 1, 4095, 4096, 4097, 123_456] {
+        equal!(Vmo::create(size)?.get_content_size()?, size);
+    }
+    Ok(())
+}
+
+/// "set the content size of the VMO without actually resizing the VMO"
+fn content_size_can_be_set() -> Outcome {
+    let vmo = Vmo::create(2 * PAGE_SIZE)?;
+    for size in [5000, 1, 0, 2 * PAGE_SIZE] {
+        vmo.set_content_size(size)?;
+        equal!(vmo.get_content_size()?, size);
+        equal!(vmo.get_size()?, 2 * PAGE_SIZE);
+    }
+    Ok(())
+}
+
+/// "One handle is returned on success, representing an object with the requested size."
+fn one_handle_to_a_new_object() -> Outcome {
+    let (a, b) = (Vmo::create(PAGE_SIZE)?, Vmo::create(PAGE_SIZE)?);
+    let (a_info, b_info) = (a.basic_info()?, b.basic_info()?);
+    check!(a.raw_handle() != b.raw_handle());
+    check!(a_info.koid != b_info.koid);
+    check!(
+        a_info.koid >= 1024,
+        "koid {} is one of the kernel's",
+        a_info.koid
+    );
+    equal!(a.raw_handle() & 3, 3);
+    equal!(a_info.object_type, ObjectType::Vmo as u32);
+    Ok(())
+}
+
+/// "ZX_VMO_RESIZABLE to create a VMO that can change size."
+fn resizable_can_change_size() -> Outcome {
+    let vmo = Vmo::create_with_opts(VmoOptions::RESIZABLE, PAGE_SIZE)?;
+    check!(vmo.info()?.flags & VmoInfoFlags::RESIZABLE.bits() != 0);
+    vmo.write(b"kept", 0)?;
+    vmo.set_size(3 * PAGE_SIZE + 1)?;
+    equal!(vmo.get_size()?, 4 * PAGE_SIZE);
+    equal!(vmo.get_content_size()?, 3 * PAGE_SIZE + 1);
+    let mut bytes = [0xFF; 6];
+    vmo.read(&mut bytes, 0)?;
+    equal!(bytes, *b"kept\0\0");
+    vmo.set_size(0)?;
+    equal!(vmo.get_size()?, 0);
+    equal!(vmo.read(&mut bytes, 0), Err(Status::OUT_OF_RANGE));
+    vmo.set_size(PAGE_SIZE)?;
+    check_vmo(&vmo, None, 0, 1)
+}
+
+/// Without ZX_VMO_RESIZABLE the size stays.
+fn not_resizable_cannot_change_size() -> Outcome {
+    let vmo = Vmo::create(PAGE_SIZE)?;
+    equal!(vmo.set_size(2 * PAGE_SIZE), Err(Status::UNAVAILABLE));
+    equal!(vmo.set_size(0), Err(Status::UNAVAILABLE));
+    equal!(vmo.get_size()?, PAGE_SIZE);
+    Ok(())
+}
+
+/// "ZX_VMO_DISCARDABLE to create a VMO that the kernel can discard pages from"; new, it has lost nothing yet.
+fn discardable() -> Outcome {
+    let vmo = Vmo::create_with_opts(VmoOptions::DISCARDABLE, 2 * PAGE_SIZE)?;
+    check!(vmo.info()?.flags & VmoInfoFlags::DISCARDABLE.bits() != 0);
+    check_vmo(&vmo, None, 0, 2)
+}
+
+fn discardable_and_resizable() -> Outcome {
+    let both = VmoOptions::DISCARDABLE | VmoOptions::RESIZABLE;
+    let vmo = Vmo::create_with_opts(both, PAGE_SIZE)?;
+    vmo.set_size(2 * PAGE_SIZE)?;
+    equal!(vmo.get_size()?, 2 * PAGE_SIZE);
+    Ok(())
+}
+
+/// "ZX_VMO_UNBOUNDED to create a VMO that is initialized to the largest possible size."
+fn unbounded_is_as_large_as_possible() -> Outcome {
+    let vmo = Vmo::create_with_opts(VmoOptions::UNBOUNDED, 0)?;
+    equal!(vmo.get_size()?, MAX_VMO_SIZE);
+    equal!(vmo.get_content_size()?, 0);
+    equal!(vmo.set_size(PAGE_SIZE), Err(Status::UNAVAILABLE));
+    Ok(())
+}
+
+fn unbounded_holds_pages_anywhere() -> Outcome {
+    let vmo = Vmo::create_with_opts(VmoOptions::UNBOUNDED, 0)?;
+    for offset in [0, 1 << 40, MAX_VMO_SIZE - PAGE_SIZE] {
+        vmo.write(&offset.to_le_bytes(), offset)?;
+    }
+    for offset in [0, 1 << 40, MAX_VMO_SIZE - PAGE_SIZE] {
+        let mut bytes = [0; 8];
+        vmo.read(&mut bytes, offset)?;
+        equal!(u64::from_le_bytes(bytes), offset);
+    }
+    equal!(vmo.info()?.committed_bytes, 3 * PAGE_SIZE);
+    Ok(())
+}
+
+/// "Passed in size argument is not used and must be set to 0": superseded, `size` is the content size now.
+fn unbounded_size_is_content_size() -> Outcome {
+    let vmo = Vmo::create_with_opts(VmoOptions::UNBOUNDED, 12_345)?;
+    equal!(vmo.get_size()?, MAX_VMO_SIZE);
+    equal!(vmo.get_content_size()?, 12_345);
+    Ok(())
+}
+
+/// "Cannot be used in conjunction with ZX_VMO_RESIZABLE."
+fn unbounded_resizable_invalid_args() -> Outcome {
+    let (mut handle, both) = (0u32, VmoOptions::UNBOUNDED | VmoOptions::RESIZABLE);
+    status!(
+        INVALID_ARGS,
+        raw::vmo_create(0, both.bits(), out(&mut handle))
+    );
+    equal!(handle, 0);
+    Ok(())
+}
+
+/// "ZX_ERR_INVALID_ARGS out is an invalid pointer or NULL"
+fn out_null_invalid_args() -> Outcome {
+    status!(INVALID_ARGS, raw::vmo_create(PAGE_SIZE, 0, 0));
+    Ok(())
+}
+
+fn out_invalid_invalid_args() -> Outcome {
+    for address in raw::bad_addresses() {
+        status!(INVALID_ARGS, raw::vmo_create(PAGE_SIZE, 0, address));
+    }
+    Ok(())
+}
+
+/// An out-pointer whose last bytes are not mapped.
+fn out_half_mapped_invalid_args() -> Outcome {
+    let vmo = Vmo::create(2 * PAGE_SIZE)?;
+    let mapping = Mapping::read_write(&vmo, 0, 2 * PAGE)?;
+    let second = mapping.base() + PAGE;
+    // SAFETY: nothing lives in the second page; unmapping the rest later is harmless.
+    unsafe { vmar_root_self().unmap(second, PAGE)? };
+    status!(
+        INVALID_ARGS,
+        raw::vmo_create(PAGE_SIZE, 0, second as u64 - 2)
+    );
+    Ok(())
+}
+
+/// The out-pointer may lie anywhere in memory that can be written, absent pages included.
+fn out_on_absent_pages() -> Outcome {
+    let vmo = Vmo::create(2 * PAGE_SIZE)?;
+    let mapping = Mapping::read_write(&vmo, 0, 2 * PAGE)?;
+    let address = mapping.base() + PAGE - 2;
+    status!(OK, raw::vmo_create(PAGE_SIZE, 0, address as u64));
+    let mut bytes = [0; 4];
+    mapping.copy_out(PAGE - 2, &mut bytes)?;
+    status!(OK, raw::handle_close(u32::from_le_bytes(bytes)));
+    check!(bytes != [0; 4]);
+    Ok(())
+}
+
+/// "options contains an unsupported combination of flags"
+fn unknown_options_invalid_args() -> Outcome {
+    let known = VmoOptions::RESIZABLE | VmoOptions::DISCARDABLE | VmoOptions::UNBOUNDED;
+    let mut handle = 0u32;
+    for bit in (0..32).filter(|bit| known.bits() & (1 << bit) == 0) {
+        status!(
+            INVALID_ARGS,
+            raw::vmo_create(PAGE_SIZE, 1 << bit, out(&mut handle))
+        );
+        let with_known = 1 << bit | VmoOptions::RESIZABLE.bits();
+        status!(
+            INVALID_ARGS,
+            raw::vmo_create(PAGE_SIZE, with_known, out(&mut handle))
+        );
+    }
+    equal!(handle, 0);
+    Ok(())
+}
+
+/// ZX_VMO_TRAP_DIRTY is for pager VMOs only.
+fn trap_dirty_invalid_args() -> Outcome {
+    let mut handle = 0u32;
+    let options = VmoOptions::TRAP_DIRTY.bits();
+    status!(
+        INVALID_ARGS,
+        raw::vmo_create(PAGE_SIZE, options, out(&mut handle))
+    );
+    Ok(())
+}
+
+/// "ZX_ERR_OUT_OF_RANGE Requested size is too large."
+fn too_large_out_of_range() -> Outcome {
+    let mut handle = 0u32;
+    for size in [
+        MAX_VMO_SIZE + 1,
+        MAX_VMO_SIZE + PAGE_SIZE,
+        u64::MAX - 4095,
+        u64::MAX,
+    ] {
+        status!(OUT_OF_RANGE, raw::vmo_create(size, 0, out(&mut handle)));
+    }
+    equal!(handle, 0);
+    Ok(())
+}
+
+fn largest_size() -> Outcome {
+    for size in [MAX_VMO_SIZE, MAX_VMO_SIZE - 4095] {
+        equal!(Vmo::create(size)?.get_size()?, MAX_VMO_SIZE);
+    }
+    Ok(())
+}
+
+/// Options are looked at before the size, the size before the out-pointer.
+fn order_of_checks() -> Outcome {
+    let mut handle = 0u32;
+    status!(INVALID_ARGS, raw::vmo_create(u64::MAX, 1, out(&mut handle)));
+    status!(OUT_OF_RANGE, raw::vmo_create(u64::MAX, 0, 0));
+    Ok(())
+}
+
+cases! { "vmo_create":
+    zero_filled_by_read zero_filled_by_mapping nothing_committed_at_first zero_size size_rounds_up
+    content_size_is_unrounded content_size_can_be_set one_handle_to_a_new_object
+    resizable_can_change_size not_resizable_cannot_change_size discardable
+    discardable_and_resizable unbounded_is_as_large_as_possible unbounded_holds_pages_anywhere
+    unbounded_size_is_content_size unbounded_resizable_invalid_args out_null_invalid_args
+    out_invalid_invalid_args out_half_mapped_invalid_args out_on_absent_pages
+    unknown_options_invalid_args trap_dirty_invalid_args too_large_out_of_range largest_size
+    order_of_checks
+}
