@@ -93,13 +93,7 @@ impl Runner {
                     self.on_kernel_call(call, since)?;
                     self.deliver()?;
                 }
-                Exit::Halt => {
-                    let vm = &self.vm;
-                    if let Some(mailbox) = vm.mailbox(self.index) {
-                        mailbox.wait(|| vm.is_stopped());
-                    }
-                    self.deliver()?;
-                }
+                Exit::Halt => self.on_halt()?,
                 Exit::Fault { gpa } => {
                     self.on_fault(gpa, since)?;
                     self.interrupt()?;
@@ -306,6 +300,19 @@ impl Runner {
             rip: context.rip,
             rflags: context.rflags,
         })
+    }
+
+    /// The guest kernel has nothing to run. A batch that came after it last looked ends the wait before it begins.
+    fn on_halt(&mut self) -> Result<(), RunError> {
+        if self.deliver()? {
+            return Ok(());
+        }
+        let vm = &self.vm;
+        if let Some(mailbox) = vm.mailbox(self.index) {
+            mailbox.wait(|| vm.is_stopped());
+        }
+        self.deliver()?;
+        Ok(())
     }
 
     fn on_kick(&mut self) -> Result<(), RunError> {
