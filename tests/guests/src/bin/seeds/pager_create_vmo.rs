@@ -4,7 +4,7 @@ use test_guests::pages::{PAGE, check_vmo};
 use test_guests::raw::{self, BAD_HANDLES, out};
 use test_guests::{Outcome, Service, Via, cases, check, equal, fail, reader, soon, status};
 use zx::{
-    AsHandleRef, ChildOptions, HandleBased, MAX_VMO_SIZE, Mapping, PAGE_SIZE, Pager, Rights,
+    AsHandleRef, ChildOptions, HandleBased, MAX_VMO_SIZE, Mapping, PAGE_SIZE, Pager, Port, Rights,
     Status, Unowned, Vmo, VmoInfoFlags, VmoOptions,
 };
 
@@ -45,13 +45,9 @@ fn resizable() -> Outcome {
     Ok(())
 }
 
-/// Superseded: ZX_VMO_TRAP_DIRTY and ZX_VMO_UNBOUNDED are accepted now.
-fn newer_options() -> Outcome {
+/// Superseded: ZX_VMO_UNBOUNDED is accepted now (as is ZX_VMO_TRAP_DIRTY, where dirty pages are tracked).
+fn unbounded() -> Outcome {
     let service = Service::new()?;
-    status!(
-        OK,
-        create(&service, VmoOptions::TRAP_DIRTY.bits(), PAGE_SIZE)
-    );
     let vmo = service
         .pager
         .create_vmo(VmoOptions::UNBOUNDED, &service.port, KEY, 77)?;
@@ -227,13 +223,13 @@ fn failing_reader(vmo: &Vmo) -> Result<zx::thread::JoinHandle<Result<(), Status>
 
 /// "If pager is closed, then no more packets will be delivered to port (including no COMPLETE message)."
 fn closed_pager_sends_nothing() -> Outcome {
-    let Service { pager, port } = Service::new()?;
-    let vmo = pager.create_vmo(VmoOptions::empty(), &port, KEY, PAGE_SIZE)?;
+    let service = Service::new()?;
+    let vmo = service.vmo(KEY, 1)?;
     let reader = failing_reader(&vmo)?;
     if reader.finished_by(test_guests::shortly()) {
         fail!("the reader did not wait");
     }
-    drop(pager);
+    let port = service.close();
     equal!(reader.join(soon())?, Err(Status::BAD_STATE));
     drop(vmo);
     equal!(
@@ -249,7 +245,7 @@ fn closed_pager_fails_accesses() -> Outcome {
     let service = Service::new()?;
     let vmo = service.vmo(KEY, 2)?;
     service.supply(&vmo, 7, 0, 1)?;
-    drop(service);
+    drop(service.close());
     check_vmo(&vmo, Some(7), 0, 1)?;
     equal!(vmo.read(&mut [0; 8], PAGE_SIZE), Err(Status::BAD_STATE));
     Ok(())
@@ -326,7 +322,7 @@ fn port_without_write_access_denied() -> Outcome {
 
 /// Newer than the document: the pager handle needs ATTACH_VMO.
 fn pager_without_attach_access_denied() -> Outcome {
-    let Service { pager, port } = Service::new()?;
+    let (pager, port) = (Pager::create()?, Port::create()?);
     let pager = pager.replace_handle(Rights::DEFAULT_PAGER - Rights::ATTACH_VMO)?;
     let vmo = pager.create_vmo(VmoOptions::empty(), &port, KEY, PAGE_SIZE);
     equal!(vmo, Err(Status::ACCESS_DENIED));
@@ -418,7 +414,7 @@ fn detach_errors() -> Outcome {
 }
 
 cases! { "pager_create_vmo":
-    size_rounds_up resizable newer_options rights read_packet_for_read read_packet_for_mapping
+    size_rounds_up resizable unbounded rights read_packet_for_read read_packet_for_mapping
     packets_are_page_aligned read_packet_for_write no_packet_for_resident_pages complete_on_detach
     complete_on_last_reference a_mapping_is_a_reference a_child_is_a_reference
     detach_ends_waits_and_accesses detach_withdraws_the_request closed_pager_sends_nothing
