@@ -162,10 +162,9 @@ impl Kernel {
             Body::PortWait(wait) => self.step_port_wait(token, op, wait),
             Body::WaitOne(wait) => self.step_wait_one(token, op, wait),
             Body::FutexWait(wait) => self.step_futex_wait(token, op, wait),
-            Body::Sleep if op.deadline.is_some_and(|deadline| deadline > self.now) => {
-                Ok(Step::Wait(Waiting::Outside))
-            }
-            Body::Sleep => OK,
+            // No deadline is one that never comes.
+            Body::Sleep if op.deadline.is_some_and(|deadline| deadline <= self.now) => OK,
+            Body::Sleep => Ok(Step::Wait(Waiting::Outside)),
             Body::Supply(supply) => self.step_supply(token, op, supply),
             Body::ZeroRange(zero) => self.step_zero_range(token, op, zero),
             Body::Flush(flushing) => self.step_flush(token, flushing),
