@@ -191,7 +191,9 @@ impl Kernel {
         self.now = now;
         while let Some(&(deadline, token)) = self.timers.first().filter(|(at, _)| *at <= now) {
             self.timers.remove(&(deadline, token));
-            if let Some(waiting) = self.ops.get(&token).map(|op| op.waiting) {
+            // A futex's queue tells who was woken: the waiter leaves it itself.
+            let waiting = self.ops.get(&token).map(|op| op.waiting);
+            if let Some(waiting) = waiting.filter(|w| !matches!(w, Waiting::Futex(..))) {
                 self.unregister(token, waiting);
             }
             self.wake(token);

@@ -77,6 +77,16 @@ pub(crate) enum Waiting {
     Outside,
 }
 
+impl Waiting {
+    /// Whether a deadline ends the wait. Pages and memory operations take the time they take.
+    fn has_deadline(self) -> bool {
+        match self {
+            Waiting::Port(_) | Waiting::Observer(_) | Waiting::Futex(..) | Waiting::Outside => true,
+            Waiting::Nothing | Waiting::Memory | Waiting::Busy(_) | Waiting::Request(_) => false,
+        }
+    }
+}
+
 /// How a step ended.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
@@ -135,7 +145,7 @@ impl Kernel {
                 Ok(Step::Become(body)) => op.body = body,
                 Ok(Step::Wait(waiting)) => {
                     op.waiting = waiting;
-                    if let Some(deadline) = op.deadline {
+                    if let Some(deadline) = op.deadline.filter(|_| waiting.has_deadline()) {
                         self.timers.insert((deadline, token));
                     }
                     self.ops.insert(token, op);
