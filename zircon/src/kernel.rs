@@ -144,7 +144,7 @@ impl Kernel {
         args: &[u64; protocol::syscall::MAX_ARGS],
     ) -> SyscallOutcome {
         self.now = now;
-        let Some(process) = self.threads.get(&thread).map(|thread| thread.process) else {
+        let Some(process) = self.process_of_live(thread) else {
             return SyscallOutcome::Gone;
         };
         let begun = match SyscallNumber::from_register(number) {
@@ -169,7 +169,7 @@ impl Kernel {
         access: Access,
     ) -> FaultOutcome {
         self.now = now;
-        let Some(process) = self.threads.get(&thread).map(|thread| thread.process) else {
+        let Some(process) = self.process_of_live(thread) else {
             return FaultOutcome::Gone;
         };
         let body = Body::Fault {
