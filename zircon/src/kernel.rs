@@ -467,23 +467,26 @@ impl Kernel {
         }
     }
 
-    /// Gives a reference back. With the last one the VMO ends: its source owes COMPLETE, its storage is freed.
-    pub(crate) fn release(&mut self, id: VmoId) {
-        let Some(vmo) = self.vmos.get_mut(&id) else {
-            return;
-        };
-        vmo.references -= 1;
-        if vmo.references > 0 {
-            return;
+    /// Gives a reference back. With the last one the VMO ends: its source owes COMPLETE, its storage is freed. A slice
+    /// takes its parent's reference with it, and so on up: chains of slices can be long.
+    pub(crate) fn release(&mut self, mut id: VmoId) {
+        while let Some(vmo) = self.vmos.get_mut(&id) {
+            vmo.references -= 1;
+            if vmo.references > 0 {
+                return;
+            }
+            if let VmoKind::Slice { parent, .. } = vmo.kind {
+                self.vmos.remove(&id);
+                self.child_gone(parent);
+                id = parent;
+                continue;
+            }
+            let pages = std::mem::take(&mut vmo.pages);
+            self.resident -= pages.committed();
+            self.end_source(id);
+            self.work.push_back(Work::Free(id));
+            return self.bury(id);
         }
-        if let VmoKind::Slice { parent, .. } = vmo.kind {
-            self.vmos.remove(&id);
-            return self.child_gone(parent);
-        }
-        self.resident -= vmo.pages.committed();
-        self.end_source(id);
-        self.work.push_back(Work::Free(id));
-        self.bury(id);
     }
 
     /// Forgets a VMO that nothing refers to, unless its last packet is still in its port.
