@@ -158,7 +158,7 @@ impl Kernel {
         let rounded = page_round(size).ok_or(Status::OUT_OF_RANGE)?;
         let vmo = self.vmos.get_mut(&id).ok_or(Status::BAD_STATE)?;
         let (old, new) = (vmo.page_count(), rounded / PAGE_SIZE);
-        let clear = rest_of_page(size.min(vmo.stream_size));
+        let clear = rest_of_page(size);
         vmo.size = rounded;
         vmo.stream_size = size;
         vmo.resizing = true;
