@@ -118,15 +118,6 @@ impl PageMap {
             .map(|(page, _)| page)
     }
 
-    /// The committed pages of `range` as maximal runs.
-    pub fn committed_runs(&self, range: Range<u64>) -> Vec<Range<u64>> {
-        let committed = self
-            .occupied(range)
-            .into_iter()
-            .filter(|&page| self.get(page).is_committed());
-        runs(committed)
-    }
-
     /// How many pages from `page` on, at most `limit`, satisfy `same`.
     pub fn run_length(&self, page: u64, limit: u64, same: impl Fn(PageState) -> bool) -> u64 {
         (0..limit)
@@ -164,7 +155,7 @@ mod tests {
         assert_eq!(map.first_occupied(514..far), None);
         assert_eq!(map.occupied(512..u64::MAX), vec![512, 513, far]);
         assert_eq!(
-            map.committed_runs(0..u64::MAX),
+            runs(map.occupied(0..u64::MAX)),
             vec![510..514, far..far + 1]
         );
         assert_eq!(map.run_length(510, 100, PageState::is_committed), 4);

@@ -22,6 +22,8 @@ pub(crate) struct ZeroRange {
     vmo: VmoId,
     /// First of all, give the VMO this content size (and the size that goes with it).
     resize: Option<u64>,
+    /// It changes the VMO's size: the next change waits until `drop` is empty.
+    resizing: bool,
     /// Pages to drop.
     drop: Range<u64>,
     /// The dropped pages are still inside the VMO: they are zero from now on, nobody is asked for them.
@@ -53,6 +55,7 @@ impl Kernel {
         let zero = ZeroRange {
             vmo: id,
             resize: Some(size),
+            resizing: false,
             drop: 0..0,
             inside: false,
             clear: (0, 0),
@@ -82,6 +85,7 @@ impl Kernel {
         Ok(Some(Body::ZeroRange(ZeroRange {
             vmo,
             resize: None,
+            resizing: false,
             drop,
             inside: true,
             clear,
@@ -94,6 +98,20 @@ impl Kernel {
         op: &mut Op,
         zero: &mut ZeroRange,
     ) -> StepResult {
+        let result = self.zero_range(token, op, zero);
+        if zero.resizing && (zero.drop.is_empty() || result.is_err()) {
+            zero.resizing = false;
+            if let Some(vmo) = self.vmos.get_mut(&zero.vmo) {
+                vmo.resizing = false;
+                for waiter in std::mem::take(&mut vmo.busy_waiters) {
+                    self.wake(waiter);
+                }
+            }
+        }
+        result
+    }
+
+    fn zero_range(&mut self, token: Token, op: &mut Op, zero: &mut ZeroRange) -> StepResult {
         op.take_reply()?;
         if let Some(size) = zero.resize {
             let vmo = self.vmos.get_mut(&zero.vmo).ok_or(Status::BAD_STATE)?;
@@ -101,20 +119,13 @@ impl Kernel {
                 return self.wait_busy(zero.vmo, token);
             }
             zero.resize = None;
+            zero.resizing = true;
             (zero.drop, zero.clear) = self.resize(zero.vmo, size)?;
         }
         if !zero.drop.is_empty()
             && let Some(wait) = self.drop_pages(token, zero)?
         {
             return Ok(wait);
-        }
-        if let Some(vmo) = self.vmos.get_mut(&zero.vmo)
-            && !zero.inside
-            && std::mem::take(&mut vmo.resizing)
-        {
-            for waiter in std::mem::take(&mut vmo.busy_waiters) {
-                self.wake(waiter);
-            }
         }
         if let Some(error) = op.error.take() {
             return Err(error);
@@ -188,11 +199,10 @@ impl Kernel {
             return self.wait_busy(zero.vmo, token).map(Some);
         }
         let paged = matches!(vmo.kind, VmoKind::Paged(_));
-        let run = vmo
-            .pages
-            .committed_runs(zero.drop.clone())
-            .into_iter()
-            .next();
+        let run = vmo.pages.first_occupied(zero.drop.clone()).map(|first| {
+            let limit = zero.drop.end - first;
+            first..first + vmo.pages.run_length(first, limit, PageState::is_committed)
+        });
         let dropped = zero.drop.start..run.as_ref().map_or(zero.drop.end, |run| run.end);
         vmo.pages.set(dropped.clone(), PageState::Absent);
         if zero.inside && paged {
