@@ -259,10 +259,14 @@ impl Kernel {
     }
 
     /// Ends an operation because its thread ends. Nothing is reported; a memory operation under way goes on, and so does an
-    /// operation that has begun to change which pages are there.
+    /// operation that has begun to change which pages are there, or that keeps storage until page tables have forgotten it.
     pub(crate) fn cancel(&mut self, token: Token) {
         if let Some(op) = self.ops.get_mut(&token)
-            && matches!(op.body, Body::ZeroRange(_) | Body::Supply(_))
+            && matches!(
+                op.body,
+                Body::ZeroRange(_) | Body::Supply(_) | Body::Flush(_)
+            )
+            && !matches!(op.waiting, Waiting::Request(_))
         {
             op.thread = None;
             return;
