@@ -108,7 +108,8 @@ impl Kernel {
         if let Some(token) = token {
             self.wake(token);
         }
-        for (id, ..) in touched {
+        for (id, pages, _) in touched {
+            self.drop_clean_pages(id, pages);
             let waiters = self
                 .vmos
                 .get_mut(&id)

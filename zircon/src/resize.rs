@@ -6,7 +6,6 @@ use protocol::{MAX_VMO_SIZE, PAGE_SIZE, RawHandle, Rights, Status};
 
 use crate::handle::require;
 use crate::ids::{Token, VmoId};
-use crate::intervals::Intervals;
 use crate::kernel::{Begin, Caller, Kernel};
 use crate::memory::{MemoryOp, Pages};
 use crate::op::{Body, OK, Op, Step, StepResult, Waiting};
@@ -222,19 +221,19 @@ impl Kernel {
         Ok(Some(Step::Wait(Waiting::Memory)))
     }
 
-    /// Drops every page of a VMO that its pager supplied and nobody wrote to (detach).
-    pub(crate) fn drop_clean_pages(&mut self, id: VmoId) {
+    /// Drops the pages of a detached VMO that its pager supplied and nobody wrote to. Those that an operation works on go
+    /// when it ends.
+    pub(crate) fn drop_clean_pages(&mut self, id: VmoId, pages: Range<u64>) {
         let mut drops = Vec::new();
-        let Some(vmo) = self.vmos.get_mut(&id) else {
+        let Some(vmo) = self.vmos.get_mut(&id).filter(|vmo| vmo.is_detached()) else {
             return;
         };
         let idle = |page: &u64| !vmo.conflicts(&(*page..*page + 1), true);
-        let clean = vmo.pages.occupied(0..vmo.page_count()).into_iter();
+        let clean = vmo.pages.occupied(pages).into_iter();
         let clean = clean
             .filter(|&page| vmo.pages.get(page) == PageState::Clean)
             .filter(idle);
         let clean: Vec<u64> = clean.collect();
-        vmo.zero = Intervals::default();
         for run in crate::pages::runs(clean) {
             vmo.pages.set(run.clone(), PageState::Absent);
             let pages = Pages {

@@ -11,7 +11,7 @@ use crate::intervals::Intervals;
 use crate::memory::MemoryOpId;
 use crate::pages::{PageMap, PageState};
 use crate::sequence::Sequence;
-use crate::source::PageSource;
+use crate::source::{PageSource, SourceState};
 
 /// A VMO.
 #[derive(Clone, Debug)]
@@ -106,6 +106,12 @@ impl Vmo {
         } else {
             None
         }
+    }
+
+    /// Whether the VMO was detached from its pager: what the pager supplied is gone, whether or not it could be dropped yet.
+    pub fn is_detached(&self) -> bool {
+        self.source()
+            .is_some_and(|source| source.state == SourceState::Detached)
     }
 
     /// State of a page, and how many of the `limit` pages from it on share it. The cost does not depend on `limit`.
