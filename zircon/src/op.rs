@@ -186,6 +186,7 @@ impl Kernel {
     /// An operation is over: gives back what it holds and says how it ended.
     fn end(&mut self, token: Token, op: Op, result: Result<u64, Status>) -> OpResult {
         self.forget_deadline(token, &op);
+        self.abandon_request(token, &op.body);
         for &vmo in &op.holds {
             self.release(vmo);
         }
@@ -210,6 +211,14 @@ impl Kernel {
                 }
                 OpResult::Returned(result.unwrap_or_else(Status::to_register))
             }
+        }
+    }
+
+    /// A read that was woken early may end without the rest of what it asked for.
+    fn abandon_request(&mut self, token: Token, body: &Body) {
+        if let Body::Transfer(transfer) = body {
+            let (root, _) = self.root(transfer.vmo, 0);
+            self.unregister(token, Waiting::Request(root));
         }
     }
 
@@ -275,6 +284,7 @@ impl Kernel {
             return;
         };
         self.unregister(token, op.waiting);
+        self.abandon_request(token, &op.body);
         self.forget_deadline(token, &op);
         match &op.body {
             Body::CopyOut(copy) => self.undo(&copy.undo),

@@ -19,7 +19,7 @@ const MAX_COPY: u64 = 1 << 20;
 #[derive(Clone, Debug)]
 pub(crate) struct Transfer {
     process: ProcessId,
-    vmo: VmoId,
+    pub vmo: VmoId,
     offset: u64,
     buffer: u64,
     length: u64,
