@@ -5,6 +5,9 @@ use std::ops::Range;
 
 const LEAF_PAGES: u64 = 512;
 
+/// Most pages of storage that [`PageMap::run_length`] looks at.
+const MAX_RUN: u64 = 512;
+
 /// What a page slot holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(u8)]
@@ -118,8 +121,10 @@ impl PageMap {
             .map(|(page, _)| page)
     }
 
-    /// How many pages from `page` on, at most `limit`, satisfy `same`.
+    /// How many pages from `page` on satisfy `same`: at most `limit`, and not all of a long run, so that who goes through
+    /// it piece by piece does not look at the rest each time.
     pub fn run_length(&self, page: u64, limit: u64, same: impl Fn(PageState) -> bool) -> u64 {
+        let limit = limit.min(MAX_RUN);
         (0..limit)
             .find(|ahead| !same(self.get(page + ahead)))
             .unwrap_or(limit)

@@ -114,7 +114,8 @@ impl Vmo {
             .is_some_and(|source| source.state == SourceState::Detached)
     }
 
-    /// State of a page, and how many of the `limit` pages from it on share it. The cost does not depend on `limit`.
+    /// State of a page, and how many of the `limit` pages from it on share it (at least: a long run of pages of storage is
+    /// cut). The cost does not depend on `limit`.
     pub fn state_run(&self, page: u64, limit: u64) -> (PageState, u64) {
         let end = page.saturating_add(limit);
         match self.pages.get(page) {
