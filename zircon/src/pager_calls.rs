@@ -5,8 +5,8 @@ use protocol::{RawHandle, Rights, Signals, Status};
 
 use crate::header::Header;
 use crate::ids::{ObjectRef, PagerId, PortId, VmoId};
-use crate::kernel::{Begin, Caller, Kernel, Started};
 use crate::intervals::Intervals;
+use crate::kernel::{Begin, Caller, Kernel, Started};
 use crate::memory::{MemoryOp, MemoryOpId, Pages};
 use crate::memory_ops::InFlight;
 use crate::source::{PageSource, Provider, SourceState};

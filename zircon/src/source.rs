@@ -202,9 +202,7 @@ impl PageSource {
             self.in_port = None;
         }
         let waiting = request.waiters.into_iter().filter(|waiter| !waiter.awake);
-        waiting
-            .map(|waiter| (waiter.token, waiter.error))
-            .collect()
+        waiting.map(|waiter| (waiter.token, waiter.error)).collect()
     }
 
     /// COMPLETE is owed from now on.
