@@ -67,6 +67,7 @@ fn apply(cpu: &mut impl Cpu, entry: Entry) {
             }
         }
         Some(EntryKind::Link) => cpu.write_link(a, b),
+        Some(EntryKind::Refresh) => cpu.refresh_table(a),
         Some(EntryKind::Flush) => {
             let page = cpu.page();
             // A process without a thread here may be gone: its tables will be used for something else.

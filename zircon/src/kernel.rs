@@ -191,8 +191,8 @@ impl Kernel {
         self.now = now;
         while let Some(&(deadline, token)) = self.timers.first().filter(|(at, _)| *at <= now) {
             self.timers.remove(&(deadline, token));
-            if let Some(waiting) = self.ops.get(&token).map(|op| op.waiting) {
-                self.unregister(token, waiting);
+            if let Some(Waiting::Port(port)) = self.ops.get(&token).map(|op| op.waiting) {
+                self.leave_port(port, token);
             }
             self.wake(token);
         }

@@ -354,8 +354,10 @@ impl Runner {
             self.leaf(process, address)
         });
         match linked {
-            Linked::Links(links) if !links.is_empty() => self.post_links(links),
-            Linked::Links(_) => {
+            Linked::Links { refresh, links } if !links.is_empty() => {
+                self.post_links(refresh, links);
+            }
+            Linked::Links { .. } => {
                 if self.puzzle.again(registers.rip, epoch) > SPURIOUS {
                     let what = format!("page faults at {address:#x} that nothing explains");
                     return self.raise(thread, ExceptionKind::Unexplained(what));

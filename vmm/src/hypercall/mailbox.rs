@@ -33,6 +33,8 @@ pub(super) enum Item {
         gs: bool,
         value: u64,
     },
+    /// A table page that is used again.
+    Refresh(u64),
     /// A page-table entry.
     Link(Link),
     /// Reload CR3 and acknowledge with this id.

@@ -329,10 +329,11 @@ impl Runner {
         Ok(())
     }
 
-    pub(super) fn post_links(&mut self, links: Vec<Link>) {
+    pub(super) fn post_links(&mut self, refresh: Vec<u64>, links: Vec<Link>) {
         self.linking = true;
         if let Some(mailbox) = self.vm.mailbox(self.index) {
-            mailbox.post(links.into_iter().map(Item::Link), true);
+            let refresh = refresh.into_iter().map(Item::Refresh);
+            mailbox.post(refresh.chain(links.into_iter().map(Item::Link)), true);
         }
     }
 

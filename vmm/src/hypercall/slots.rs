@@ -110,6 +110,10 @@ impl Slots {
                 self.push(EntryKind::Link, 0, link.entry, link.value);
                 return Ok(());
             }
+            Item::Refresh(page) => {
+                self.push(EntryKind::Refresh, 0, page, 0);
+                return Ok(());
+            }
             Item::Flush(id) => {
                 self.push(EntryKind::Flush, 0, id, 0);
                 return Ok(());
