@@ -12,6 +12,7 @@ use event_manager::{EventManager, EventOps, EventSet, Events, MutEventSubscriber
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 use vmm_sys_util::timerfd::TimerFd;
 
+use crate::config::Output;
 use crate::hypercall::{HostSide, Vm};
 use crate::observe::Progress;
 use crate::outcome::End;
@@ -26,6 +27,7 @@ pub(crate) struct Signals {
     ticking: AtomicBool,
     ended: EventFd,
     progress: Option<Progress>,
+    output: Output,
 }
 
 struct Deadline {
@@ -43,7 +45,7 @@ impl fmt::Debug for Signals {
 }
 
 impl Signals {
-    pub fn new(progress: Option<Progress>) -> io::Result<Arc<Self>> {
+    pub fn new(progress: Option<Progress>, output: Output) -> io::Result<Arc<Self>> {
         Ok(Arc::new(Signals {
             deadline: Mutex::new(Deadline {
                 timer: TimerFd::new()?,
@@ -53,6 +55,7 @@ impl Signals {
             ticking: AtomicBool::new(false),
             ended: EventFd::new(EFD_NONBLOCK)?,
             progress,
+            output,
         }))
     }
 
@@ -104,6 +107,9 @@ impl HostSide for Side {
 
     fn write(&self, bytes: &[u8]) {
         use std::io::Write;
+        if let Output::Sink(sink) = &self.0.output {
+            return sink(bytes);
+        }
         let print = || {
             let mut out = io::stdout().lock();
             // Nobody may be reading any more; the program is not told.

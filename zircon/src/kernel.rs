@@ -144,7 +144,7 @@ impl Kernel {
         args: &[u64; protocol::syscall::MAX_ARGS],
     ) -> SyscallOutcome {
         self.now = now;
-        let Some(process) = self.threads.get(&thread).map(|thread| thread.process) else {
+        let Some(process) = self.process_of_live(thread) else {
             return SyscallOutcome::Gone;
         };
         let begun = match SyscallNumber::from_register(number) {
@@ -169,7 +169,7 @@ impl Kernel {
         access: Access,
     ) -> FaultOutcome {
         self.now = now;
-        let Some(process) = self.threads.get(&thread).map(|thread| thread.process) else {
+        let Some(process) = self.process_of_live(thread) else {
             return FaultOutcome::Gone;
         };
         let body = Body::Fault {
@@ -191,8 +191,10 @@ impl Kernel {
         self.now = now;
         while let Some(&(deadline, token)) = self.timers.first().filter(|(at, _)| *at <= now) {
             self.timers.remove(&(deadline, token));
-            if let Some(Waiting::Port(port)) = self.ops.get(&token).map(|op| op.waiting) {
-                self.leave_port(port, token);
+            // A futex's queue tells who was woken: the waiter leaves it itself.
+            let waiting = self.ops.get(&token).map(|op| op.waiting);
+            if let Some(waiting) = waiting.filter(|w| !matches!(w, Waiting::Futex(..))) {
+                self.unregister(token, waiting);
             }
             self.wake(token);
         }
@@ -465,23 +467,26 @@ impl Kernel {
         }
     }
 
-    /// Gives a reference back. With the last one the VMO ends: its source owes COMPLETE, its storage is freed.
-    pub(crate) fn release(&mut self, id: VmoId) {
-        let Some(vmo) = self.vmos.get_mut(&id) else {
-            return;
-        };
-        vmo.references -= 1;
-        if vmo.references > 0 {
-            return;
+    /// Gives a reference back. With the last one the VMO ends: its source owes COMPLETE, its storage is freed. A slice
+    /// takes its parent's reference with it, and so on up: chains of slices can be long.
+    pub(crate) fn release(&mut self, mut id: VmoId) {
+        while let Some(vmo) = self.vmos.get_mut(&id) {
+            vmo.references -= 1;
+            if vmo.references > 0 {
+                return;
+            }
+            if let VmoKind::Slice { parent, .. } = vmo.kind {
+                self.vmos.remove(&id);
+                self.child_gone(parent);
+                id = parent;
+                continue;
+            }
+            let pages = std::mem::take(&mut vmo.pages);
+            self.resident -= pages.committed();
+            self.end_source(id);
+            self.work.push_back(Work::Free(id));
+            return self.bury(id);
         }
-        if let VmoKind::Slice { parent, .. } = vmo.kind {
-            self.vmos.remove(&id);
-            return self.child_gone(parent);
-        }
-        self.resident -= vmo.pages.committed();
-        self.end_source(id);
-        self.work.push_back(Work::Free(id));
-        self.bury(id);
     }
 
     /// Forgets a VMO that nothing refers to, unless its last packet is still in its port.

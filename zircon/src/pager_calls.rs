@@ -5,6 +5,7 @@ use protocol::{RawHandle, Rights, Signals, Status};
 
 use crate::header::Header;
 use crate::ids::{ObjectRef, PagerId, PortId, VmoId};
+use crate::intervals::Intervals;
 use crate::kernel::{Begin, Caller, Kernel, Started};
 use crate::memory::{MemoryOp, MemoryOpId, Pages};
 use crate::memory_ops::InFlight;
@@ -91,7 +92,10 @@ impl Kernel {
         self.wake_all(woken);
         self.pump_source(id, queued);
         if state == SourceState::Detached && was == SourceState::Attached {
-            self.drop_clean_pages(id);
+            if let Some(vmo) = self.vmos.get_mut(&id) {
+                vmo.zero = Intervals::default();
+            }
+            self.drop_clean_pages(id, 0..u64::MAX);
         }
     }
 

@@ -11,7 +11,7 @@ use crate::intervals::Intervals;
 use crate::memory::MemoryOpId;
 use crate::pages::{PageMap, PageState};
 use crate::sequence::Sequence;
-use crate::source::PageSource;
+use crate::source::{PageSource, SourceState};
 
 /// A VMO.
 #[derive(Clone, Debug)]
@@ -108,7 +108,14 @@ impl Vmo {
         }
     }
 
-    /// State of a page, and how many of the `limit` pages from it on share it. The cost does not depend on `limit`.
+    /// Whether the VMO was detached from its pager: what the pager supplied is gone, whether or not it could be dropped yet.
+    pub fn is_detached(&self) -> bool {
+        self.source()
+            .is_some_and(|source| source.state == SourceState::Detached)
+    }
+
+    /// State of a page, and how many of the `limit` pages from it on share it (at least: a long run of pages of storage is
+    /// cut). The cost does not depend on `limit`.
     pub fn state_run(&self, page: u64, limit: u64) -> (PageState, u64) {
         let end = page.saturating_add(limit);
         match self.pages.get(page) {

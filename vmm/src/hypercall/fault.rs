@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use protocol::{PAGE_SIZE, USER_END};
-use zircon::{Access, ExceptionKind, FaultOutcome, MemoryOp, MemoryResult, ThreadId};
+use zircon::{Access, ExceptionKind, FaultOutcome, MemoryOp, MemoryResult, OpResult, ThreadId};
 
 use super::mailbox::{Item, LateWrite};
 use super::operands::{self, AccessKind, Decoded, MAX_INSTRUCTION};
@@ -55,6 +55,14 @@ impl From<AccessKind> for Access {
             AccessKind::Execute => Access::Execute,
         }
     }
+}
+
+/// What KVM's emulator left to the VMM.
+enum Emulated {
+    /// To answer with what this operation reads.
+    Read(MemoryOp),
+    /// To carry out.
+    Write(LateWrite),
 }
 
 /// What looking at an instruction brought.
@@ -224,7 +232,7 @@ impl Runner {
         address: u64,
         access: Access,
         since: Instant,
-        write: Option<LateWrite>,
+        emulated: Option<Emulated>,
     ) -> Result<(), RunError> {
         let registers = *self.vcpu.registers();
         let outcome = {
@@ -245,24 +253,45 @@ impl Runner {
             thread: Some(thread),
             registers: &registers,
         };
-        let ended = self.vm.drain(Some(mine));
+        let mut ended = self.vm.drain(Some(mine));
+        let (read, write) = match emulated {
+            Some(Emulated::Read(place)) => (Some(place), None),
+            Some(Emulated::Write(write)) => (None, Some(write)),
+            None => (None, None),
+        };
+        let mut late = write;
         if token.is_some() && ended.is_none() {
             let parked = Parked {
                 fault: Some(since),
                 registers,
-                write,
+                write: late.take(),
             };
-            if self.vm.close_call(self.index, thread, parked).is_none() {
+            ended = self.vm.close_call(self.index, thread, parked);
+            if ended.is_none() {
+                if read.is_some() {
+                    self.vcpu.discard_mmio()?;
+                }
                 return Ok(());
             }
-        } else if let Some(write) = write.filter(|_| outcome != FaultOutcome::Gone) {
-            let (vmo, offset, bytes) = (write.vmo, write.offset, write.bytes);
-            self.vm
-                .memory
-                .perform(&MemoryOp::Write { vmo, offset, bytes });
         }
         if token.is_some() {
             self.vm.forget_call(self.index, thread);
+        }
+        let gone = outcome == FaultOutcome::Gone || ended == Some(OpResult::Gone);
+        match (read, late) {
+            (Some(_), _) if gone => self.vcpu.discard_mmio()?,
+            (Some(op), _) => match self.vm.memory.perform(&op) {
+                MemoryResult::Bytes(bytes) => self.vcpu.answer_mmio(&bytes),
+                // The page went again: the instruction starts anew.
+                _ => self.vcpu.discard_mmio()?,
+            },
+            (None, Some(write)) if !gone => {
+                let (vmo, offset, bytes) = (write.vmo, write.offset, write.bytes);
+                self.vm
+                    .memory
+                    .perform(&MemoryOp::Write { vmo, offset, bytes });
+            }
+            _ => {}
         }
         if outcome != FaultOutcome::Present {
             self.vm.stats.fault_served(self.index, since.elapsed());
@@ -271,6 +300,9 @@ impl Runner {
     }
 
     /// An access that KVM's emulator met: the same event, with the address known.
+    ///
+    /// A read is answered with the page's bytes, so that what the instruction has done before it is not done twice; only if the
+    /// page has to be waited for is the instruction abandoned and started anew later. A write is carried out when the page is there.
     pub(super) fn on_mmio(
         &mut self,
         gpa: u64,
@@ -286,18 +318,25 @@ impl Runner {
             let what = format!("an emulated access to guest-physical {gpa:#x}, which no VMO backs");
             return self.raise(thread, ExceptionKind::Unexplained(what));
         };
-        match access {
-            MmioAccess::Read { .. } => {
-                self.vcpu.discard_mmio()?;
-                self.touch(thread, address, Access::Read, since, None)
+        let offset = page * PAGE_SIZE + gpa % PAGE_SIZE;
+        let (access, emulated) = match access {
+            MmioAccess::Read { len } => {
+                let op = MemoryOp::Read {
+                    vmo,
+                    offset,
+                    length: len,
+                };
+                (Access::Read, Emulated::Read(op))
             }
             MmioAccess::Write { data, len } => {
-                let offset = page * PAGE_SIZE + gpa % PAGE_SIZE;
                 let bytes = data.get(..len).unwrap_or_default().to_vec();
-                let write = LateWrite { vmo, offset, bytes };
-                self.touch(thread, address, Access::Write, since, Some(write))
+                (
+                    Access::Write,
+                    Emulated::Write(LateWrite { vmo, offset, bytes }),
+                )
             }
-        }
+        };
+        self.touch(thread, address, access, since, Some(emulated))
     }
 
     /// The guest kernel reports a page fault of ring 3: a table is missing, or the access is not permitted.

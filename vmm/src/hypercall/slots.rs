@@ -128,6 +128,8 @@ impl Slots {
                     };
                     *base = value;
                     area.set_context(slot, &context)?;
+                    // Nothing to the thread, but it makes the guest kernel look: it loads bases that have changed.
+                    self.push(EntryKind::Resume, slot, 0, 0);
                 }
                 return Ok(());
             }

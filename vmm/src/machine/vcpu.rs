@@ -280,6 +280,15 @@ impl Vcpu {
         Ok(Injection::Done)
     }
 
+    /// Answers [`Exit::Mmio`] with a read: the instruction goes on with these bytes, as many as it asked for.
+    pub fn answer_mmio(&mut self, bytes: &[u8]) {
+        // SAFETY: the last exit was an MMIO exit, so this is the union's member; any bytes are valid.
+        let data = unsafe { &mut self.fd.get_kvm_run().__bindgen_anon_1.mmio.data };
+        for (to, from) in data.iter_mut().zip(bytes) {
+            *to = *from;
+        }
+    }
+
     /// Abandons the instruction that led to [`Exit::Mmio`] with a read: KVM finishes it with made-up data, then the registers are
     /// put back, so that it starts again on the next entry. The next [`Vcpu::run`] may return `Interrupted` at once.
     ///

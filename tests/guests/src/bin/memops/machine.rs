@@ -43,7 +43,8 @@ pub const MARKED: Registers = Registers {
     rcx: 0xC0C1_C2C3_C4C5_C6C7,
     rdx: 0xD0D1_D2D3_D4D5_D6D7,
     rbx: 0xB0B1_B2B3_B4B5_B6B7,
-    rsp: 0x5050_5152_5354_5556,
+    // Canonical: with another rsp a software KVM emulates ring 3, and its emulator knows no cmpxchg16b and little SSE.
+    rsp: 0x5050_5152_5354,
     rbp: 0xBBB0_BBB1_BBB2_BBB3,
     rsi: 0x5150_5152_5354_5556,
     rdi: 0xD1D0_D1D2_D3D4_D5D6,
