@@ -75,7 +75,10 @@ mod tests {
             ("ok a\n", "Some(\"ok a\")"),
             ("ok a\n2 passed, 0 failed\n", "not \"1 passed, 0 failed\""),
             ("ok a\nok a\n2 passed, 0 failed\n", "two cases are called a"),
-            ("FAIL a: why\n0 passed, 1 failed\n", "1 cases failed:\n  a: why"),
+            (
+                "FAIL a: why\n0 passed, 1 failed\n",
+                "1 cases failed:\n  a: why",
+            ),
         ] {
             let error = Verdicts::parse(output).unwrap_err();
             assert!(error.contains(part), "{error}");

@@ -9,10 +9,19 @@ fn p() {
         for g in ["scenarios", "seeds", "waits", "memops"] {
             let t = std::time::Instant::now();
             let mut guest = Guest::test(g).cpus(cpus);
-            if g == "memops" { guest = guest.exec(64 << 10); }
+            if g == "memops" {
+                guest = guest.exec(64 << 10);
+            }
             let run = guest.run();
-            println!("=== {g} {cpus} {:?} {:?}\n{}", t.elapsed(), run.end, run.output);
-            if let Err(e) = Verdicts::parse(&run.output) { println!("{g} {e}"); }
+            println!(
+                "=== {g} {cpus} {:?} {:?}\n{}",
+                t.elapsed(),
+                run.end,
+                run.output
+            );
+            if let Err(e) = Verdicts::parse(&run.output) {
+                println!("{g} {e}");
+            }
         }
     }
 }

@@ -41,6 +41,14 @@ pub(super) enum Item {
     Flush(u64),
 }
 
+impl Item {
+    /// Whether the guest kernel has to see the item before the current thread goes on. A thread that becomes runnable can wait
+    /// until the current one waits itself, or until the tick takes the vCPU from it.
+    fn is_urgent(&self) -> bool {
+        !matches!(self, Item::Complete(..) | Item::Resume(_) | Item::Start(..))
+    }
+}
+
 /// A write that KVM's emulator left to the VMM: carried out when the page is there.
 #[derive(Debug)]
 pub(super) struct LateWrite {
@@ -71,6 +79,13 @@ pub(super) struct State {
     pub calls: BTreeMap<ThreadId, Call>,
     /// The vCPU's thread waits for items.
     halted: bool,
+}
+
+impl State {
+    /// Whether an item cannot wait.
+    pub fn is_urgent(&self) -> bool {
+        self.items.iter().any(Item::is_urgent)
+    }
 }
 
 /// The mailbox of one vCPU.
@@ -105,7 +120,7 @@ impl Mailbox {
         let mut state = self.lock();
         state.items.extend(items);
         self.contended.store(true, Ordering::Relaxed);
-        if !own {
+        if !own && (state.halted || state.is_urgent()) {
             self.stir(&state);
         }
     }

@@ -128,9 +128,21 @@ impl Runner {
         Ok(self.slots.deliver(self.vcpu.area(), items)?)
     }
 
-    /// Delivers, and has the guest look at its mailbox.
+    /// Delivers if the current thread cannot go on before the guest kernel has looked.
+    fn deliver_urgent(&mut self) -> Result<bool, RunError> {
+        let urgent = self
+            .vm
+            .mailbox(self.index)
+            .is_some_and(|mailbox| mailbox.lock().is_urgent());
+        if urgent || !self.slots.is_settled(self.vcpu.area())? {
+            return self.deliver();
+        }
+        Ok(false)
+    }
+
+    /// Delivers what is urgent, and has the guest look at its mailbox.
     fn interrupt(&mut self) -> Result<(), RunError> {
-        if self.deliver()? {
+        if self.deliver_urgent()? {
             // If the guest cannot take it now, `InterruptWindow` comes and this is tried again.
             let _: Injection = self.vcpu.inject_mailbox()?;
         }
@@ -161,7 +173,7 @@ impl Runner {
         } else {
             self.syscall(thread, &registers)
         };
-        let drain = self.deliver()?;
+        let drain = self.deliver_urgent()?;
         self.vcpu.answer(value, drain);
         Ok(())
     }
@@ -320,7 +332,9 @@ impl Runner {
             return Ok(());
         };
         if mailbox.preempt.swap(false, Ordering::Relaxed) {
-            if self.vcpu.area().runnable()? > 0 {
+            let others = !mailbox.lock().items.is_empty() || self.vcpu.area().runnable()? > 0;
+            if others {
+                self.deliver()?;
                 self.slots.preempt();
             } else {
                 mailbox.contended.store(false, Ordering::Relaxed);
