@@ -55,7 +55,7 @@ fn load(cpu: &mut impl Cpu, slot: u32) {
     if owner == slot {
         return;
     }
-    // The VMM changes a running thread's bases in the processor and in its context alike.
+    // `SetBase` changes a running thread's bases in the processor and in its context alike.
     let before = cpu
         .context(owner)
         .map(|context| (context.fs_base, context.gs_base));
@@ -75,7 +75,7 @@ fn load(cpu: &mut impl Cpu, slot: u32) {
 mod tests {
     use protocol::{
         boot::KernelCall,
-        vcpu::EntryKind::{Complete, Flush, Kill, Link, Park, Preempt, Refresh, Resume},
+        vcpu::EntryKind::{Complete, Flush, Kill, Link, Park, Preempt, Refresh, Resume, SetBase},
     };
 
     use super::*;
@@ -216,6 +216,25 @@ mod tests {
                 Event::Cr3(0x1_0000)
             ]
         );
+    }
+
+    #[test]
+    fn bases_change_at_once_where_they_are_loaded() {
+        let mut cpu = TestCpu::new(2).with_batch(&[0, 1].map(|s| entry(Resume, s, 0, 0)));
+        assert_eq!(run_next(&mut cpu), 0);
+        cpu.take_events();
+        cpu = cpu.with_batch(&[
+            entry(SetBase, 0, 0x5000, 0),
+            entry(SetBase, 0, 0x6000, 1),
+            entry(SetBase, 1, 0x7000, 0),
+        ]);
+        assert_eq!(run_next(&mut cpu), 0);
+        assert_eq!(
+            cpu.take_events(),
+            [Event::FsBase(0x5000), Event::GsBase(0x6000)]
+        );
+        assert_eq!(cpu.contexts[0].gs_base, 0x6000);
+        assert_eq!(cpu.contexts[1].fs_base, 0x7000);
     }
 
     #[test]
