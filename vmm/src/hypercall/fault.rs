@@ -7,16 +7,17 @@
 use std::time::Instant;
 
 use protocol::{PAGE_SIZE, USER_END};
-use zircon::{Access, ExceptionKind, FaultOutcome, MemoryOp, MemoryResult, ThreadId};
+use zircon::{Access, ExceptionKind, FaultOutcome, MemoryOp, MemoryResult, OpResult, ThreadId};
 
-use super::mailbox::{Item, LateWrite};
+use super::emulated::LateWrites;
+use super::mailbox::Item;
 use super::operands::{self, AccessKind, Decoded, MAX_INSTRUCTION};
 use super::run::{RunError, Runner};
 use super::shared::lock;
 use super::spaces::Linked;
 use super::work::{Mine, Parked};
+use crate::machine::Registers;
 use crate::machine::tables::Leaf;
-use crate::machine::{MmioAccess, Registers};
 
 /// How often an unexplained fault is tried again while nothing changes.
 const PATIENCE: u32 = 8;
@@ -217,14 +218,14 @@ impl Runner {
         }
     }
 
-    /// Makes one page accessible, or parks the thread until it is.
-    fn touch(
+    /// Makes one page accessible, or parks the thread until it is; then carries out `writes`, the first of which is there.
+    pub(super) fn touch(
         &mut self,
         thread: ThreadId,
         address: u64,
         access: Access,
         since: Instant,
-        write: Option<LateWrite>,
+        writes: Option<LateWrites>,
     ) -> Result<(), RunError> {
         let registers = *self.vcpu.registers();
         let outcome = {
@@ -245,21 +246,17 @@ impl Runner {
             thread: Some(thread),
             registers: &registers,
         };
-        let ended = self.vm.drain(Some(mine));
+        let mut ended = self.vm.drain(Some(mine));
         if token.is_some() && ended.is_none() {
             let parked = Parked {
                 fault: Some(since),
                 registers,
-                write,
+                writes: writes.clone(),
             };
-            if self.vm.close_call(self.index, thread, parked).is_none() {
+            ended = self.vm.close_call(self.index, thread, parked);
+            if ended.is_none() {
                 return Ok(());
             }
-        } else if let Some(write) = write.filter(|_| outcome != FaultOutcome::Gone) {
-            let (vmo, offset, bytes) = (write.vmo, write.offset, write.bytes);
-            self.vm
-                .memory
-                .perform(&MemoryOp::Write { vmo, offset, bytes });
         }
         if token.is_some() {
             self.vm.forget_call(self.index, thread);
@@ -267,37 +264,11 @@ impl Runner {
         if outcome != FaultOutcome::Present {
             self.vm.stats.fault_served(self.index, since.elapsed());
         }
-        Ok(())
-    }
-
-    /// An access that KVM's emulator met: the same event, with the address known.
-    pub(super) fn on_mmio(
-        &mut self,
-        gpa: u64,
-        access: MmioAccess,
-        since: Instant,
-    ) -> Result<(), RunError> {
-        let thread = self.current_thread()?;
-        let place = self.vm.memory.locate(gpa);
-        let address = self
-            .address_of(thread, gpa)
-            .map(|page| page + gpa % PAGE_SIZE);
-        let (Some((vmo, page)), Some(address)) = (place, address) else {
-            let what = format!("an emulated access to guest-physical {gpa:#x}, which no VMO backs");
-            return self.raise(thread, ExceptionKind::Unexplained(what));
-        };
-        match access {
-            MmioAccess::Read { .. } => {
-                self.vcpu.discard_mmio()?;
-                self.touch(thread, address, Access::Read, since, None)
-            }
-            MmioAccess::Write { data, len } => {
-                let offset = page * PAGE_SIZE + gpa % PAGE_SIZE;
-                let bytes = data.get(..len).unwrap_or_default().to_vec();
-                let write = LateWrite { vmo, offset, bytes };
-                self.touch(thread, address, Access::Write, since, Some(write))
-            }
+        let gone = outcome == FaultOutcome::Gone || ended == Some(OpResult::Gone);
+        if let Some(writes) = writes.filter(|_| !gone) {
+            self.write_late(thread, writes, since);
         }
+        Ok(())
     }
 
     /// The guest kernel reports a page fault of ring 3: a table is missing, or the access is not permitted.
@@ -338,7 +309,7 @@ impl Runner {
             let parked = Parked {
                 fault: Some(since),
                 registers: *registers,
-                write: None,
+                writes: None,
             };
             if ended.is_none() && vm.close_call(self.index, thread, parked).is_none() {
                 // Linked at the next fault, when the thread goes on.
