@@ -43,10 +43,6 @@ pub struct Local {
     pub fx_owner: u32,
     /// Root of the boot page tables, which belong to no process.
     pub boot_cr3: u64,
-    /// The fs base that was loaded last.
-    pub fs_base: u64,
-    /// The program's gs base that was loaded last.
-    pub gs_base: u64,
 }
 
 impl Local {
@@ -56,8 +52,6 @@ impl Local {
             queue: RunQueue::new(),
             fx_owner: NO_THREAD,
             boot_cr3,
-            fs_base: 0,
-            gs_base: 0,
         }
     }
 }

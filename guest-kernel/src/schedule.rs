@@ -40,9 +40,9 @@ fn take_ready(cpu: &mut impl Cpu) -> Option<u32> {
 
 /// Loads the state of `slot` that the return path does not: page tables, segment bases, x87/SSE registers.
 ///
-/// Segment bases are the ones in the context, which the VMM may change while the thread is current: a program can load
-/// another one for itself (`mov fs, ax`), but what it loads does not survive a switch. So on a switch a base that is not 0 is
-/// written even if it was the last one written.
+/// Segment bases belong to the thread's start: a program can load another one for itself (`mov fs, ax`), but what it
+/// loads does not survive a switch. A base that is not 0 is written even if it was the last one written, because
+/// the program before may have loaded another; so is 0, behind a thread that is no more.
 fn load(cpu: &mut impl Cpu, slot: u32) {
     let Some(context) = cpu.context(slot) else {
         return;
@@ -51,19 +51,19 @@ fn load(cpu: &mut impl Cpu, slot: u32) {
     if core::mem::replace(&mut cpu.page().area.cr3, root) != root {
         cpu.load_cr3(root);
     }
-    let local = &mut cpu.page().local;
-    let owner = core::mem::replace(&mut local.fx_owner, slot);
-    let switch = owner != slot;
-    let old_fs = core::mem::replace(&mut local.fs_base, fs_base);
-    let old_gs = core::mem::replace(&mut local.gs_base, gs_base);
-    if fs_base != old_fs || (switch && fs_base != 0) {
+    let owner = core::mem::replace(&mut cpu.page().local.fx_owner, slot);
+    if owner == slot {
+        return;
+    }
+    // `SetBase` changes a running thread's bases in the processor and in its context alike.
+    let before = cpu
+        .context(owner)
+        .map(|context| (context.fs_base, context.gs_base));
+    if before.is_none_or(|(fs, _)| fs != 0) || fs_base != 0 {
         cpu.load_fs_base(fs_base);
     }
-    if gs_base != old_gs || (switch && gs_base != 0) {
+    if before.is_none_or(|(_, gs)| gs != 0) || gs_base != 0 {
         cpu.load_gs_base(gs_base);
-    }
-    if !switch {
-        return;
     }
     if owner != NO_THREAD {
         cpu.save_fx(owner);
@@ -75,7 +75,7 @@ fn load(cpu: &mut impl Cpu, slot: u32) {
 mod tests {
     use protocol::{
         boot::KernelCall,
-        vcpu::EntryKind::{Complete, Flush, Kill, Link, Park, Preempt, Refresh, Resume},
+        vcpu::EntryKind::{Complete, Flush, Kill, Link, Park, Preempt, Refresh, Resume, SetBase},
     };
 
     use super::*;
@@ -91,6 +91,7 @@ mod tests {
             [
                 Event::Cr3(0x2_0000),
                 Event::FsBase(0x5000),
+                Event::GsBase(0),
                 Event::LoadFx(1)
             ]
         );
@@ -117,17 +118,6 @@ mod tests {
     }
 
     #[test]
-    fn a_base_that_the_vmm_changed_is_loaded() {
-        let mut cpu = TestCpu::new(1).with_batch(&[entry(Resume, 0, 0, 0)]);
-        run_next(&mut cpu);
-        cpu.take_events();
-        cpu.contexts[0].gs_base = 0x7000;
-        cpu = cpu.with_batch(&[entry(Resume, 0, 0, 0)]);
-        assert_eq!(run_next(&mut cpu), 0);
-        assert_eq!(cpu.take_events(), [Event::GsBase(0x7000)]);
-    }
-
-    #[test]
     fn a_parked_thread_waits_in_hlt_until_it_is_completed() {
         let mut cpu = TestCpu::new(1).with_batch(&[entry(Resume, 0, 0, 0), entry(Park, 0, 0, 0)]);
         cpu.batches.push_back(vec![]);
@@ -139,6 +129,8 @@ mod tests {
                 Event::Halt,
                 Event::Halt,
                 Event::Cr3(0x1_0000),
+                Event::FsBase(0),
+                Event::GsBase(0),
                 Event::LoadFx(0)
             ]
         );
@@ -170,10 +162,17 @@ mod tests {
         cpu.take_events();
         cpu = cpu.with_batch(&[entry(Kill, 0, 0, 0)]);
         assert_eq!(run_next(&mut cpu), 1);
-        assert_eq!(cpu.take_events(), [Event::Cr3(0x2_0000), Event::LoadFx(1)]);
+        // The killed thread's bases are not known any more.
+        let bases = [Event::FsBase(0), Event::GsBase(0)];
+        let events = cpu.take_events();
+        assert_eq!(events.first(), Some(&Event::Cr3(0x2_0000)));
+        assert_eq!(events[1..3], bases);
+        assert_eq!(events[3..], [Event::LoadFx(1)]);
         cpu = cpu.with_batch(&[entry(Resume, 0, 0, 0), entry(Kill, 1, 0, 0)]);
         assert_eq!(run_next(&mut cpu), 0);
-        assert_eq!(cpu.take_events(), [Event::Cr3(0x1_0000), Event::LoadFx(0)]);
+        let events = cpu.take_events();
+        assert_eq!(events.first(), Some(&Event::Cr3(0x1_0000)));
+        assert_eq!(events[3..], [Event::LoadFx(0)]);
     }
 
     #[test]
@@ -217,6 +216,25 @@ mod tests {
                 Event::Cr3(0x1_0000)
             ]
         );
+    }
+
+    #[test]
+    fn bases_change_at_once_where_they_are_loaded() {
+        let mut cpu = TestCpu::new(2).with_batch(&[0, 1].map(|s| entry(Resume, s, 0, 0)));
+        assert_eq!(run_next(&mut cpu), 0);
+        cpu.take_events();
+        cpu = cpu.with_batch(&[
+            entry(SetBase, 0, 0x5000, 0),
+            entry(SetBase, 0, 0x6000, 1),
+            entry(SetBase, 1, 0x7000, 0),
+        ]);
+        assert_eq!(run_next(&mut cpu), 0);
+        assert_eq!(
+            cpu.take_events(),
+            [Event::FsBase(0x5000), Event::GsBase(0x6000)]
+        );
+        assert_eq!(cpu.contexts[0].gs_base, 0x6000);
+        assert_eq!(cpu.contexts[1].fs_base, 0x7000);
     }
 
     #[test]

@@ -9,14 +9,15 @@ use std::time::Instant;
 use protocol::{PAGE_SIZE, USER_END};
 use zircon::{Access, ExceptionKind, FaultOutcome, MemoryOp, MemoryResult, OpResult, ThreadId};
 
-use super::mailbox::{Item, LateWrite};
+use super::emulated::LateWrites;
+use super::mailbox::Item;
 use super::operands::{self, AccessKind, Decoded, MAX_INSTRUCTION};
 use super::run::{RunError, Runner};
 use super::shared::lock;
 use super::spaces::Linked;
 use super::work::{Mine, Parked};
+use crate::machine::Registers;
 use crate::machine::tables::Leaf;
-use crate::machine::{MmioAccess, Registers};
 
 /// How often an unexplained fault is tried again while nothing changes.
 const PATIENCE: u32 = 8;
@@ -55,14 +56,6 @@ impl From<AccessKind> for Access {
             AccessKind::Execute => Access::Execute,
         }
     }
-}
-
-/// What KVM's emulator left to the VMM.
-enum Emulated {
-    /// To answer with what this operation reads.
-    Read(MemoryOp),
-    /// To carry out.
-    Write(LateWrite),
 }
 
 /// What looking at an instruction brought.
@@ -225,14 +218,14 @@ impl Runner {
         }
     }
 
-    /// Makes one page accessible, or parks the thread until it is.
-    fn touch(
+    /// Makes one page accessible, or parks the thread until it is; then carries out `writes`, the first of which is there.
+    pub(super) fn touch(
         &mut self,
         thread: ThreadId,
         address: u64,
         access: Access,
         since: Instant,
-        emulated: Option<Emulated>,
+        writes: Option<LateWrites>,
     ) -> Result<(), RunError> {
         let registers = *self.vcpu.registers();
         let outcome = {
@@ -254,89 +247,28 @@ impl Runner {
             registers: &registers,
         };
         let mut ended = self.vm.drain(Some(mine));
-        let (read, write) = match emulated {
-            Some(Emulated::Read(place)) => (Some(place), None),
-            Some(Emulated::Write(write)) => (None, Some(write)),
-            None => (None, None),
-        };
-        let mut late = write;
         if token.is_some() && ended.is_none() {
             let parked = Parked {
                 fault: Some(since),
                 registers,
-                write: late.take(),
+                writes: writes.clone(),
             };
             ended = self.vm.close_call(self.index, thread, parked);
             if ended.is_none() {
-                if read.is_some() {
-                    self.vcpu.discard_mmio()?;
-                }
                 return Ok(());
             }
         }
         if token.is_some() {
             self.vm.forget_call(self.index, thread);
         }
-        let gone = outcome == FaultOutcome::Gone || ended == Some(OpResult::Gone);
-        match (read, late) {
-            (Some(_), _) if gone => self.vcpu.discard_mmio()?,
-            (Some(op), _) => match self.vm.memory.perform(&op) {
-                MemoryResult::Bytes(bytes) => self.vcpu.answer_mmio(&bytes),
-                // The page went again: the instruction starts anew.
-                _ => self.vcpu.discard_mmio()?,
-            },
-            (None, Some(write)) if !gone => {
-                let (vmo, offset, bytes) = (write.vmo, write.offset, write.bytes);
-                self.vm
-                    .memory
-                    .perform(&MemoryOp::Write { vmo, offset, bytes });
-            }
-            _ => {}
-        }
         if outcome != FaultOutcome::Present {
             self.vm.stats.fault_served(self.index, since.elapsed());
         }
+        let gone = outcome == FaultOutcome::Gone || ended == Some(OpResult::Gone);
+        if let Some(writes) = writes.filter(|_| !gone) {
+            self.write_late(thread, writes, since);
+        }
         Ok(())
-    }
-
-    /// An access that KVM's emulator met: the same event, with the address known.
-    ///
-    /// A read is answered with the page's bytes, so that what the instruction has done before it is not done twice; only if the
-    /// page has to be waited for is the instruction abandoned and started anew later. A write is carried out when the page is there.
-    pub(super) fn on_mmio(
-        &mut self,
-        gpa: u64,
-        access: MmioAccess,
-        since: Instant,
-    ) -> Result<(), RunError> {
-        let thread = self.current_thread()?;
-        let place = self.vm.memory.locate(gpa);
-        let address = self
-            .address_of(thread, gpa)
-            .map(|page| page + gpa % PAGE_SIZE);
-        let (Some((vmo, page)), Some(address)) = (place, address) else {
-            let what = format!("an emulated access to guest-physical {gpa:#x}, which no VMO backs");
-            return self.raise(thread, ExceptionKind::Unexplained(what));
-        };
-        let offset = page * PAGE_SIZE + gpa % PAGE_SIZE;
-        let (access, emulated) = match access {
-            MmioAccess::Read { len } => {
-                let op = MemoryOp::Read {
-                    vmo,
-                    offset,
-                    length: len,
-                };
-                (Access::Read, Emulated::Read(op))
-            }
-            MmioAccess::Write { data, len } => {
-                let bytes = data.get(..len).unwrap_or_default().to_vec();
-                (
-                    Access::Write,
-                    Emulated::Write(LateWrite { vmo, offset, bytes }),
-                )
-            }
-        };
-        self.touch(thread, address, access, since, Some(emulated))
     }
 
     /// The guest kernel reports a page fault of ring 3: a table is missing, or the access is not permitted.
@@ -377,7 +309,7 @@ impl Runner {
             let parked = Parked {
                 fault: Some(since),
                 registers: *registers,
-                write: None,
+                writes: None,
             };
             if ended.is_none() && vm.close_call(self.index, thread, parked).is_none() {
                 // Linked at the next fault, when the thread goes on.

@@ -7,12 +7,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use protocol::vcpu::ThreadContext;
-use zircon::{OpResult, ThreadId, Token, VmoId};
+use zircon::{OpResult, ThreadId, Token};
 
-use crate::machine::{KickHandle, Registers, tables::Link};
+use super::work::Parked;
+use crate::machine::{KickHandle, tables::Link};
 
 /// Something for a vCPU's guest kernel to do.
 #[derive(Debug)]
@@ -49,14 +50,6 @@ impl Item {
     }
 }
 
-/// A write that KVM's emulator left to the VMM: carried out when the page is there.
-#[derive(Debug)]
-pub(super) struct LateWrite {
-    pub vmo: VmoId,
-    pub offset: u64,
-    pub bytes: Vec<u8>,
-}
-
 /// Where a call of a guest thread stands.
 #[derive(Debug)]
 pub(super) enum Call {
@@ -65,12 +58,7 @@ pub(super) enum Call {
     /// Its end came before the guest thread was parked.
     Answered(OpResult),
     /// The guest thread is parked.
-    Parked {
-        token: Token,
-        fault: Option<Instant>,
-        registers: Box<Registers>,
-        write: Option<LateWrite>,
-    },
+    Parked(Token, Box<Parked>),
 }
 
 #[derive(Debug, Default)]

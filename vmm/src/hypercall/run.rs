@@ -212,7 +212,7 @@ impl Runner {
                 let parked = Parked {
                     fault: None,
                     registers: *registers,
-                    write: None,
+                    writes: None,
                 };
                 self.vm.close_call(self.index, thread, parked)
             }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use zircon::{Completion, Exception, OpResult, ThreadId, Token, VmoId, Work};
 
+use super::emulated::{Late, LateWrites};
 use super::mailbox::{Call, Item};
 use super::shared::{Vm, lock};
 use super::spaces::FlushOrder;
@@ -32,9 +33,14 @@ impl Vm {
             let (work, deadline) = {
                 let mut core = self.core();
                 let work = core.next_work();
-                if let Some(Work::Sized { vmo, pages }) = work {
+                match work {
                     // While the core is locked, so that no other thread's work on the VMO comes first.
-                    self.size_storage(vmo, pages);
+                    Some(Work::Sized { vmo, pages }) => self.size_storage(vmo, pages),
+                    // Likewise, so that it is posted before the thread's own drain ends, whoever took it.
+                    Some(Work::SetBase { thread, gs, value }) => {
+                        self.post(thread, Item::SetBase { thread, gs, value }, from);
+                    }
+                    _ => {}
                 }
                 (work, core.next_deadline())
             };
@@ -48,7 +54,7 @@ impl Vm {
                     let now = self.now();
                     self.core().memory_done(now, id, done);
                 }
-                Work::Sized { .. } => {}
+                Work::Sized { .. } | Work::SetBase { .. } => {}
                 Work::Complete(completion) => {
                     if mine.is_some_and(|mine| mine.token == Some(completion.token)) {
                         result = Some(completion.result);
@@ -81,9 +87,6 @@ impl Vm {
                     if let Some(mailbox) = vcpu.and_then(|vcpu| self.mailbox(vcpu)) {
                         mailbox.lock().calls.remove(&thread);
                     }
-                }
-                Work::SetBase { thread, gs, value } => {
-                    self.post(thread, Item::SetBase { thread, gs, value }, from);
                 }
                 Work::Flush {
                     process,
@@ -146,20 +149,15 @@ impl Vm {
             Some(Call::Open(open)) if open == token => {
                 state.calls.insert(thread, Call::Answered(result));
             }
-            Some(Call::Parked {
-                token: parked,
-                fault,
-                write,
-                ..
-            }) if parked == token => {
+            Some(Call::Parked(its, parked)) if its == token => {
                 drop(state);
-                if let Some(since) = fault {
+                if let Some(since) = parked.fault {
                     self.stats.fault_served(vcpu, since.elapsed());
                 }
-                if let Some(write) = write {
-                    let (vmo, offset, bytes) = (write.vmo, write.offset, write.bytes);
-                    self.memory
-                        .perform(&zircon::MemoryOp::Write { vmo, offset, bytes });
+                if result == OpResult::Retry
+                    && self.write_late(vcpu, thread, *parked, false) == Late::Waits
+                {
+                    return;
                 }
                 let item = match result {
                     OpResult::Returned(value) => Item::Complete(thread, value),
@@ -208,7 +206,7 @@ impl Vm {
     fn parked_registers(&self, thread: ThreadId) -> Option<Registers> {
         let mailbox = self.mailbox(self.vcpu_of(thread)?)?;
         match mailbox.lock().calls.get(&thread)? {
-            Call::Parked { registers, .. } => Some(**registers),
+            Call::Parked(_, parked) => Some(parked.registers),
             Call::Open(_) | Call::Answered(_) => None,
         }
     }
@@ -248,21 +246,9 @@ impl Vm {
         match state.calls.remove(&thread) {
             Some(Call::Answered(result)) => Some(result),
             Some(Call::Open(token)) => {
-                let Parked {
-                    fault,
-                    registers,
-                    write,
-                } = parked;
-                let registers = Box::new(registers);
-                state.calls.insert(
-                    thread,
-                    Call::Parked {
-                        token,
-                        fault,
-                        registers,
-                        write,
-                    },
-                );
+                state
+                    .calls
+                    .insert(thread, Call::Parked(token, Box::new(parked)));
                 state.items.push_back(Item::Park(thread));
                 None
             }
@@ -278,7 +264,8 @@ pub(super) struct Parked {
     /// When the fault happened, if it is one.
     pub fault: Option<Instant>,
     pub registers: Registers,
-    pub write: Option<super::mailbox::LateWrite>,
+    /// What its instruction has yet to write.
+    pub writes: Option<LateWrites>,
 }
 
 /// The general registers, four to a line.
