@@ -107,7 +107,7 @@ impl Mailbox {
     pub fn post(&self, items: impl IntoIterator<Item = Item>, own: bool) {
         let mut state = self.lock();
         state.items.extend(items);
-        self.contended.store(true, Ordering::Relaxed);
+        self.contended.store(true, Ordering::SeqCst);
         if !own && (state.halted || state.is_urgent()) {
             self.stir(&state);
         }

@@ -16,7 +16,6 @@ use super::operands::OperandDecoder;
 use super::shared::{Vm, lock};
 use super::slots::Slots;
 use super::work::{Mine, Parked, describe};
-use crate::machine::tables::Link;
 use crate::machine::{Exit, Injection, MachineError, Registers, Vcpu};
 use crate::observe::ExitKind;
 use crate::outcome::End;
@@ -48,7 +47,7 @@ pub(crate) struct Runner {
     pub(super) puzzle: Puzzle,
     slots: Slots,
     /// Links were posted that the guest may not have written yet.
-    linking: bool,
+    pub(super) linking: bool,
 }
 
 impl Runner {
@@ -332,23 +331,15 @@ impl Runner {
             return Ok(());
         };
         if mailbox.preempt.swap(false, Ordering::Relaxed) {
-            let others = !mailbox.lock().items.is_empty() || self.vcpu.area().runnable()? > 0;
-            if others {
+            // Before looking, so that whoever posts meanwhile sets it again.
+            mailbox.contended.store(false, Ordering::SeqCst);
+            if !mailbox.lock().items.is_empty() || self.vcpu.area().runnable()? > 0 {
+                mailbox.contended.store(true, Ordering::SeqCst);
                 self.deliver()?;
                 self.slots.preempt();
-            } else {
-                mailbox.contended.store(false, Ordering::Relaxed);
             }
         }
         Ok(())
-    }
-
-    pub(super) fn post_links(&mut self, refresh: Vec<u64>, links: Vec<Link>) {
-        self.linking = true;
-        if let Some(mailbox) = self.vm.mailbox(self.index) {
-            let refresh = refresh.into_iter().map(Item::Refresh);
-            mailbox.post(refresh.chain(links.into_iter().map(Item::Link)), true);
-        }
     }
 
     /// The current thread did something that ends it.
