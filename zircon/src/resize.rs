@@ -97,6 +97,11 @@ impl Kernel {
         op: &mut Op,
         zero: &mut ZeroRange,
     ) -> StepResult {
+        if !op.holds.contains(&zero.vmo) {
+            // A property's value was copied in before the VMO was known.
+            self.hold(zero.vmo);
+            op.holds.push(zero.vmo);
+        }
         let result = self.zero_range(token, op, zero);
         if zero.resizing && (zero.drop.is_empty() || result.is_err()) {
             zero.resizing = false;

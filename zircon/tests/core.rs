@@ -9,4 +9,5 @@
 mod calls;
 mod common;
 mod hostile;
+mod model;
 mod scenarios;

@@ -354,3 +354,20 @@ fn vmo_set_size_three_at_once() {
     p.m.order = Order::Now;
     assert_eq!(p.m.page_bytes(p.vmo, 0..10), [0; 10], "never old data");
 }
+
+/// A change of content size that waits for the pager keeps its VMO.
+#[test]
+fn content_size_holds_its_vmo() {
+    let mut p = paged(2);
+    let at = p.m.alloc(8);
+    p.m.poke(at, &5000u64.to_le_bytes());
+    let thread = p.m.thread();
+    let args = [p.vmo.into(), 17, at, 8];
+    let token = p.m.begin(thread, N::ObjectSetProperty, &args);
+    p.m.handle_close(p.vmo).unwrap();
+    assert!(p.m.is_blocked(token));
+    assert_eq!(p.m.packets(p.port), [Packet::Read(7, 1, 2)]);
+    p.m.handle_close(p.pager).unwrap();
+    assert_eq!(p.m.status(token), Status::BAD_STATE);
+    assert_eq!(p.m.kernel.usage().len(), 1);
+}

@@ -34,6 +34,12 @@ enum Event {
 enum Arg {
     /// A handle value that may well be alive.
     Handle(u8),
+    /// One of the handles the machine started with: to a VMO, a pager, a port.
+    Vmo(u8),
+    Pager(u8),
+    Port(u8),
+    Vmar,
+    Task,
     /// An address in or around what is mapped.
     Address(u8, u16),
     /// Pages, and a few bytes more or less.
@@ -44,20 +50,25 @@ enum Arg {
 }
 
 impl Arg {
-    fn value(self) -> u64 {
+    fn value(self, first: &First) -> u64 {
+        let pick = |from: &[u32], n: u8| u64::from(from[usize::from(n) % from.len()]);
         match self {
+            Arg::Vmo(n) => pick(&first.vmos, n),
+            Arg::Pager(n) => pick(&first.pagers, n),
+            Arg::Port(n) => pick(&first.ports, n),
+            Arg::Vmar => first.vmar.into(),
+            Arg::Task => first.process.into(),
             Arg::Handle(n) => u64::from(n % 24) << 2 | 3 | u64::from(n / 24 % 3) << 20,
             Arg::Address(region, offset) => {
-                let base = match region % 4 {
-                    0 => SCRATCH,
-                    1 => USER_BASE,
-                    2 => USER_BASE + 16 * PAGE_SIZE,
-                    _ => SCRATCH + 0x10_0000,
+                let base = match region % 8 {
+                    0..3 => SCRATCH,
+                    3 => SCRATCH + 0x10_0000,
+                    region => USER_BASE + u64::from(region - 4) * 16 * PAGE_SIZE,
                 };
                 base + u64::from(offset)
             }
             Arg::Pages(pages, more) => {
-                (u64::from(pages % 40) * PAGE_SIZE).wrapping_add(more as i64 as u64)
+                (u64::from(pages % 16) * PAGE_SIZE).wrapping_add(more as i64 as u64)
             }
             Arg::Option(n) => match n % 8 {
                 0..4 => 0,
@@ -90,6 +101,11 @@ fn raw() -> impl Strategy<Value = u64> {
 fn arg(kind: char) -> BoxedStrategy<Arg> {
     let wanted = match kind {
         'h' => (0u8..72).prop_map(Arg::Handle).boxed(),
+        'v' => any::<u8>().prop_map(Arg::Vmo).boxed(),
+        'g' => any::<u8>().prop_map(Arg::Pager).boxed(),
+        'q' => any::<u8>().prop_map(Arg::Port).boxed(),
+        'm' => Just(Arg::Vmar).boxed(),
+        't' => Just(Arg::Task).boxed(),
         'a' => (any::<u8>(), any::<u16>())
             .prop_map(|(region, offset)| Arg::Address(region, offset & 0xFFF8))
             .boxed(),
@@ -99,6 +115,48 @@ fn arg(kind: char) -> BoxedStrategy<Arg> {
         ]
         .boxed(),
         'o' => any::<u8>().prop_map(Arg::Option).boxed(),
+        's' => prop::sample::select(vec![
+            0u64,
+            8,
+            1 << 24,
+            1 << 25,
+            3 << 24,
+            1 << 31,
+            0xD0EF,
+            0x4C,
+        ])
+        .prop_map(Arg::Raw)
+        .boxed(),
+        'i' => prop::sample::select(vec![1u64, 2, 0x17, 0x1000_0017, 0x3000_0017])
+            .prop_map(Arg::Raw)
+            .boxed(),
+        'j' => prop::sample::select(vec![2u64, 3, 4, 17, 17, 17])
+            .prop_map(Arg::Raw)
+            .boxed(),
+        'c' => prop::sample::select(vec![8u64, 8, 8, 0x28, 0xC, 1, 0x10])
+            .prop_map(Arg::Raw)
+            .boxed(),
+        'w' => prop::sample::select(vec![
+            0u64,
+            1,
+            1,
+            3,
+            3,
+            3,
+            0x13,
+            0x23,
+            0x23,
+            0x403,
+            0x2003,
+            0x1000_0003,
+        ])
+        .prop_map(Arg::Raw)
+        .boxed(),
+        'e' => (0u8..16).prop_map(|pages| Arg::Pages(pages, 0)).boxed(),
+        'b' => (any::<u8>(), 0u16..8)
+            .prop_map(|(region, page)| Arg::Address(region, page << 12))
+            .boxed(),
+        'z' => Just(Arg::Raw(0)).boxed(),
         'd' => (-50i16..3000).prop_map(Arg::Deadline).boxed(),
         _ => raw().prop_map(Arg::Raw).boxed(),
     };
@@ -112,30 +170,31 @@ fn shape(number: N) -> &'static str {
         N::DebugWrite => "ap",
         N::HandleClose => "h",
         N::HandleCloseMany => "ap",
-        N::HandleDuplicate | N::HandleReplace => "hra",
-        N::ObjectWaitOne => "hrda",
-        N::ObjectWaitAsync => "hhrro",
-        N::ObjectSignal => "hrr",
-        N::ObjectGetInfo => "hoapaa",
-        N::ObjectGetProperty | N::ObjectSetProperty => "hoap",
+        N::HandleDuplicate => "vsa",
+        N::HandleReplace => "hsa",
+        N::ObjectWaitOne => "vsda",
+        N::ObjectWaitAsync => "vqrso",
+        N::ObjectSignal => "vss",
+        N::ObjectGetInfo => "viapaa",
+        N::ObjectGetProperty | N::ObjectSetProperty => "vjap",
         N::VmoCreate => "poa",
-        N::VmoRead | N::VmoWrite => "happ",
-        N::VmoGetSize => "ha",
-        N::VmoSetSize => "hp",
-        N::VmoCreateChild => "hoppa",
+        N::VmoRead | N::VmoWrite => "vapp",
+        N::VmoGetSize => "va",
+        N::VmoSetSize => "vp",
+        N::VmoCreateChild => "vcppa",
         N::PagerCreate | N::PortCreate => "oa",
-        N::PagerCreateVmo => "hohrpa",
-        N::PagerDetachVmo => "hh",
-        N::PagerSupplyPages => "hhpphp",
-        N::PortQueue => "ha",
-        N::PortWait => "hda",
-        N::VmarMap => "hophppa",
-        N::VmarUnmap => "hap",
-        N::VmarProtect => "hoap",
-        N::ThreadCreate => "happa",
+        N::PagerCreateVmo => "goqrpa",
+        N::PagerDetachVmo => "gv",
+        N::PagerSupplyPages => "gveeve",
+        N::PortQueue => "qa",
+        N::PortWait => "qda",
+        N::VmarMap => "mwevepa",
+        N::VmarUnmap => "mbe",
+        N::VmarProtect => "mwbe",
+        N::ThreadCreate => "tapza",
         N::ThreadStart => "haarr",
         N::ProcessExit => "r",
-        N::FutexWait => "aohd",
+        N::FutexWait => "azhd",
         N::FutexWake => "ao",
     }
 }
@@ -176,8 +235,17 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// Handles that the first process starts with.
+struct First {
+    vmos: Vec<u32>,
+    pagers: Vec<u32>,
+    ports: Vec<u32>,
+    vmar: u32,
+    process: u32,
+}
+
 /// A machine with something of everything in both processes.
-fn machine(seed: u64) -> (TestMachine, Vec<ThreadId>) {
+fn machine(seed: u64) -> (TestMachine, Vec<ThreadId>, First) {
     let mut m = TestMachine::new();
     let pager = m.pager_create();
     let port = m.port_create();
@@ -197,6 +265,14 @@ fn machine(seed: u64) -> (TestMachine, Vec<ThreadId>) {
     for vmo in [paged, plain, slice, host] {
         m.map(vmo, 16);
     }
+    let aux = m.vmo(16);
+    let first = First {
+        vmos: vec![paged, fixed, plain, slice, host, aux],
+        pagers: vec![pager, pager, m.pager_create()],
+        ports: vec![port, port, m.port_create()],
+        vmar: m.main.vmar_handle,
+        process: m.main.process_handle,
+    };
     m.poke(SCRATCH, &[3; 8192]);
     let other = m.kernel.create_process("other", false).unwrap();
     for raw in [paged, plain, slice] {
@@ -223,11 +299,11 @@ fn machine(seed: u64) -> (TestMachine, Vec<ThreadId>) {
     m.order = Order::Random;
     m.random = seed | 1;
     m.hold_flushes = true;
-    (m, threads)
+    (m, threads, first)
 }
 
 fn run(seed: u64, events: Vec<Event>) {
-    let (mut m, mut threads) = machine(seed);
+    let (mut m, mut threads, first) = machine(seed);
     for event in events {
         threads.extend(
             m.started
@@ -240,12 +316,15 @@ fn run(seed: u64, events: Vec<Event>) {
             // A thread that waits makes no calls.
             Event::Call(thread, ..) | Event::Touch(thread, ..) if m.waits(pick(thread)) => {}
             Event::Call(thread, number, args) => {
-                m.raw_call(pick(thread), number, &args.map(Arg::value));
+                m.raw_call(pick(thread), number, &args.map(|arg| arg.value(&first)));
             }
             Event::Touch(thread, at, access) => {
-                let access =
-                    [Access::Read, Access::Write, Access::Execute][usize::from(access % 3)];
-                let (thread, at) = (pick(thread), at.value());
+                let access = match access {
+                    0 => Access::Execute,
+                    access if access % 2 == 0 => Access::Write,
+                    _ => Access::Read,
+                };
+                let (thread, at) = (pick(thread), at.value(&first));
                 // Most bad addresses would end the process.
                 let process = m.kernel.process_of(thread);
                 if process.is_some_and(|process| m.kernel.mapped_run(process, at).is_some()) {
