@@ -592,7 +592,7 @@ fn play(steps: &[Step]) {
 
 fn step() -> impl Strategy<Value = Step> {
     let vmo = || 0u8..5;
-    let pages = || prop_oneof![9 => 0u64..9, 1 => 0u64..40];
+    let pages = || prop_oneof![6 => 0u64..9, 1 => 0u64..40];
     // Whole pages mostly, and then some.
     let bytes = move || {
         prop_oneof![
@@ -645,7 +645,7 @@ fn core_and_model_agree() {
         },
         Step::Paged {
             pager: 1,
-            size: 6 * PAGE_SIZE,
+            size: 40 * PAGE_SIZE,
             resizable: false,
         },
     ];
