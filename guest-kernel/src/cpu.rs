@@ -43,10 +43,6 @@ pub struct Local {
     pub fx_owner: u32,
     /// Root of the boot page tables, which belong to no process.
     pub boot_cr3: u64,
-    /// The fs base that was loaded last.
-    pub fs_base: u64,
-    /// The program's gs base that was loaded last.
-    pub gs_base: u64,
 }
 
 impl Local {
@@ -56,8 +52,6 @@ impl Local {
             queue: RunQueue::new(),
             fx_owner: NO_THREAD,
             boot_cr3,
-            fs_base: 0,
-            gs_base: 0,
         }
     }
 }
@@ -73,6 +67,8 @@ pub trait Cpu {
     fn contexts(&mut self) -> &mut [ThreadContext];
     /// Writes `value` into the page-table entry at guest-physical `address`.
     fn write_link(&mut self, address: u64, value: u64);
+    /// Rewrites the first two bytes of the table page at guest-physical `address`.
+    fn refresh_table(&mut self, address: u64);
     /// Loads the page-table root, which also drops all cached translations.
     fn load_cr3(&mut self, root: u64);
     /// Loads the fs base.

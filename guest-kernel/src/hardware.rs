@@ -63,6 +63,16 @@ impl Cpu for ThisCpu {
         unsafe { ((KERNEL_BASE + address) as *mut u64).write_volatile(value) }
     }
 
+    fn refresh_table(&mut self, address: u64) {
+        assert!(
+            address < RAM_SIZE && address % 8 == 0,
+            "table outside guest RAM"
+        );
+        let word = (KERNEL_BASE + address) as *mut u16;
+        // SAFETY: as for a link; the page is linked nowhere, and keeps its content.
+        unsafe { word.write_volatile(word.read_volatile()) }
+    }
+
     fn load_cr3(&mut self, root: u64) {
         // SAFETY: every root that the VMM hands out maps the kernel's half as the boot tables do.
         unsafe { asm!("mov cr3, {}", in(reg) root, options(nostack)) }

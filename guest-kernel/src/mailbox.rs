@@ -67,6 +67,7 @@ fn apply(cpu: &mut impl Cpu, entry: Entry) {
             }
         }
         Some(EntryKind::Link) => cpu.write_link(a, b),
+        Some(EntryKind::Refresh) => cpu.refresh_table(a),
         Some(EntryKind::Flush) => {
             let page = cpu.page();
             // A process without a thread here may be gone: its tables will be used for something else.
@@ -84,7 +85,27 @@ fn apply(cpu: &mut impl Cpu, entry: Entry) {
                 make_ready(cpu, current);
             }
         }
+        Some(EntryKind::SetBase) => set_base(cpu, slot, a, b != 0),
         None => {}
+    }
+}
+
+/// Changes a segment base of the thread in `slot`, in the processor as well if that holds the thread's.
+fn set_base(cpu: &mut impl Cpu, slot: u32, base: u64, gs: bool) {
+    let Some(context) = cpu.context(slot) else {
+        return;
+    };
+    if gs {
+        context.gs_base = base;
+    } else {
+        context.fs_base = base;
+    }
+    if cpu.page().local.fx_owner == slot {
+        if gs {
+            cpu.load_gs_base(base);
+        } else {
+            cpu.load_fs_base(base);
+        }
     }
 }
 

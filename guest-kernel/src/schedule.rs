@@ -42,7 +42,7 @@ fn take_ready(cpu: &mut impl Cpu) -> Option<u32> {
 ///
 /// Segment bases belong to the thread's start: a program can load another one for itself (`mov fs, ax`), but what it
 /// loads does not survive a switch. A base that is not 0 is written even if it was the last one written, because
-/// the program before may have loaded another.
+/// the program before may have loaded another; so is 0, behind a thread that is no more.
 fn load(cpu: &mut impl Cpu, slot: u32) {
     let Some(context) = cpu.context(slot) else {
         return;
@@ -55,7 +55,7 @@ fn load(cpu: &mut impl Cpu, slot: u32) {
     if owner == slot {
         return;
     }
-    // The VMM changes a running thread's bases in the processor and in its context alike.
+    // `SetBase` changes a running thread's bases in the processor and in its context alike.
     let before = cpu
         .context(owner)
         .map(|context| (context.fs_base, context.gs_base));
@@ -75,7 +75,7 @@ fn load(cpu: &mut impl Cpu, slot: u32) {
 mod tests {
     use protocol::{
         boot::KernelCall,
-        vcpu::EntryKind::{Complete, Flush, Kill, Link, Park, Preempt, Resume},
+        vcpu::EntryKind::{Complete, Flush, Kill, Link, Park, Preempt, Refresh, Resume, SetBase},
     };
 
     use super::*;
@@ -91,6 +91,7 @@ mod tests {
             [
                 Event::Cr3(0x2_0000),
                 Event::FsBase(0x5000),
+                Event::GsBase(0),
                 Event::LoadFx(1)
             ]
         );
@@ -103,9 +104,16 @@ mod tests {
         let mut cpu = TestCpu::new(1).with_batch(&[entry(Resume, 0, 0, 0)]);
         run_next(&mut cpu);
         cpu.take_events();
-        cpu = cpu.with_batch(&[entry(Link, 0, 0x1000, 7), entry(Complete, 0, 42, 0)]);
+        cpu = cpu.with_batch(&[
+            entry(Refresh, 0, 0x3000, 0),
+            entry(Link, 0, 0x1000, 7),
+            entry(Complete, 0, 42, 0),
+        ]);
         assert_eq!(run_next(&mut cpu), 0);
-        assert_eq!(cpu.take_events(), [Event::Link(0x1000, 7)]);
+        assert_eq!(
+            cpu.take_events(),
+            [Event::Refresh(0x3000), Event::Link(0x1000, 7)]
+        );
         assert_eq!(cpu.contexts[0].registers[0], 42);
     }
 
@@ -121,6 +129,8 @@ mod tests {
                 Event::Halt,
                 Event::Halt,
                 Event::Cr3(0x1_0000),
+                Event::FsBase(0),
+                Event::GsBase(0),
                 Event::LoadFx(0)
             ]
         );
@@ -152,10 +162,17 @@ mod tests {
         cpu.take_events();
         cpu = cpu.with_batch(&[entry(Kill, 0, 0, 0)]);
         assert_eq!(run_next(&mut cpu), 1);
-        assert_eq!(cpu.take_events(), [Event::Cr3(0x2_0000), Event::LoadFx(1)]);
+        // The killed thread's bases are not known any more.
+        let bases = [Event::FsBase(0), Event::GsBase(0)];
+        let events = cpu.take_events();
+        assert_eq!(events.first(), Some(&Event::Cr3(0x2_0000)));
+        assert_eq!(events[1..3], bases);
+        assert_eq!(events[3..], [Event::LoadFx(1)]);
         cpu = cpu.with_batch(&[entry(Resume, 0, 0, 0), entry(Kill, 1, 0, 0)]);
         assert_eq!(run_next(&mut cpu), 0);
-        assert_eq!(cpu.take_events(), [Event::Cr3(0x1_0000), Event::LoadFx(0)]);
+        let events = cpu.take_events();
+        assert_eq!(events.first(), Some(&Event::Cr3(0x1_0000)));
+        assert_eq!(events[3..], [Event::LoadFx(0)]);
     }
 
     #[test]
@@ -199,6 +216,25 @@ mod tests {
                 Event::Cr3(0x1_0000)
             ]
         );
+    }
+
+    #[test]
+    fn bases_change_at_once_where_they_are_loaded() {
+        let mut cpu = TestCpu::new(2).with_batch(&[0, 1].map(|s| entry(Resume, s, 0, 0)));
+        assert_eq!(run_next(&mut cpu), 0);
+        cpu.take_events();
+        cpu = cpu.with_batch(&[
+            entry(SetBase, 0, 0x5000, 0),
+            entry(SetBase, 0, 0x6000, 1),
+            entry(SetBase, 1, 0x7000, 0),
+        ]);
+        assert_eq!(run_next(&mut cpu), 0);
+        assert_eq!(
+            cpu.take_events(),
+            [Event::FsBase(0x5000), Event::GsBase(0x6000)]
+        );
+        assert_eq!(cpu.contexts[0].gs_base, 0x6000);
+        assert_eq!(cpu.contexts[1].fs_base, 0x7000);
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub fn contexts(n: u32) -> Vec<ThreadContext> {
 
 #[derive(Debug, PartialEq, Eq, Clone)]
 pub enum Event {
+    Refresh(u64),
     Link(u64, u64),
     Cr3(u64),
     FsBase(u64),
@@ -116,6 +117,9 @@ impl Cpu for TestCpu {
     }
     fn write_link(&mut self, address: u64, value: u64) {
         self.events.push(Event::Link(address, value));
+    }
+    fn refresh_table(&mut self, address: u64) {
+        self.events.push(Event::Refresh(address));
     }
     fn load_cr3(&mut self, root: u64) {
         self.events.push(Event::Cr3(root));

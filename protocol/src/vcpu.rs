@@ -88,6 +88,11 @@ pub enum EntryKind {
     Flush = 6,
     /// Let the next thread run.
     Preempt = 7,
+    /// Write the first two bytes of the table page at guest-physical address `a` once more, as they are. A KVM that shadows
+    /// page tables forgets by that what it knew of the page; the VMM has filled it anew, and no link leads there yet.
+    Refresh = 8,
+    /// The fs base (`b` = 0) or gs base (`b` = 1) of the thread in `slot` is `a` from now on.
+    SetBase = 9,
 }
 
 impl EntryKind {
@@ -101,6 +106,8 @@ impl EntryKind {
             5 => Some(EntryKind::Link),
             6 => Some(EntryKind::Flush),
             7 => Some(EntryKind::Preempt),
+            8 => Some(EntryKind::Refresh),
+            9 => Some(EntryKind::SetBase),
             _ => None,
         }
     }

@@ -1,6 +1,6 @@
 //! What to run and how: the input of a VM, as the command line or an embedding program states it.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::pager::HostPager;
 
@@ -23,6 +23,30 @@ pub struct RunConfig {
     pub deny_new_vmo: bool,
     /// A person watches: Ctrl-C ends the run, and a long one shows its progress if standard error is a terminal.
     pub interactive: bool,
+    /// Where the program's `debug_write` goes.
+    pub output: Output,
+}
+
+/// Takes what a program writes, one call for each `debug_write`.
+pub type OutputSink = Arc<dyn Fn(&[u8]) + Send + Sync>;
+
+/// Where what a program writes goes.
+#[derive(Clone, Default)]
+pub enum Output {
+    /// To the standard output of this process.
+    #[default]
+    Stdout,
+    /// To the embedding program, on the writing thread's vCPU, which waits meanwhile.
+    Sink(OutputSink),
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Output::Stdout => "Stdout",
+            Output::Sink(_) => "Sink",
+        })
+    }
 }
 
 /// Where a program's ELF image comes from.

@@ -73,7 +73,7 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
         .interactive
         .then(|| Progress::start(&stats))
         .flatten();
-    let signals = Signals::new(progress)?;
+    let signals = Signals::new(progress, config.output.clone())?;
     let vm = Vm::new(Parts {
         kernel,
         memory,

@@ -230,17 +230,25 @@ impl Kernel {
         })
     }
 
-    /// Where `thread`'s process has mapped a page: the lowest such address.
-    pub fn address_of(&self, thread: ThreadId, vmo: VmoId, page: u64) -> Option<u64> {
+    /// Where `thread`'s process has mapped a page: the lowest address that permits the access, else the lowest.
+    pub fn address_of(
+        &self,
+        thread: ThreadId,
+        (vmo, page): (VmoId, u64),
+        access: Access,
+    ) -> Option<u64> {
         let process = self.processes.get(&self.threads.get(&thread)?.process)?;
         let offset = page * protocol::PAGE_SIZE;
-        process.mappings.values().find_map(|mapping| {
+        let places = process.mappings.values().filter_map(|mapping| {
             let (root, start) = self.root(mapping.vmo, mapping.vmo_offset);
             let into = offset
                 .checked_sub(start)
                 .filter(|into| *into < mapping.length)?;
-            (root == vmo).then_some(mapping.base + into)
-        })
+            (root == vmo).then_some((mapping.permits(access), mapping.base + into))
+        });
+        places
+            .min_by_key(|&(permits, address)| (!permits, address))
+            .map(|(_, address)| address)
     }
 
     /// The process of a thread.

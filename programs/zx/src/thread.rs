@@ -1,6 +1,6 @@
 //! Threads on Rust closures, without allocation.
 //!
-//! The life of a thread: `spawn` maps a stack of its own, puts a [`Block`] with the closure at its top and starts the
+//! The life of a thread: `spawn` maps a stack of its own, puts a `Block` with the closure at its top and starts the
 //! thread there; the closure runs and leaves its result in the block; the last instructions use no stack: they set the
 //! block's word, wake who waits for it and leave. `join` waits for the word, takes the result and unmaps the stack.
 //! A thread that nobody joins keeps its stack.

@@ -1,6 +1,6 @@
 //! A pager in the test program: its VMOs, the packets it must see, and threads that read its pages.
 
-use core::mem::size_of;
+use core::mem::{ManuallyDrop, size_of};
 use zx::thread::JoinHandle;
 use zx::{
     AsHandleRef, Mapping, PAGE_SIZE, PacketKind, PageRequestCommand, Pager, Port, PortPacket,
@@ -11,10 +11,13 @@ use crate::pages::{self, PAGE};
 use crate::{Failure, Outcome, equal, fail, shortly, soon};
 
 /// A pager with its port. A VMO's key is also the seed of its contents.
+///
+/// The pager stays open until it is closed by [`Service::close`]: else a case that fails would fail its readers' faults,
+/// and with them end the process, before its verdict is printed.
 #[derive(Debug)]
 pub struct Service {
     /// The pager.
-    pub pager: Pager,
+    pub pager: ManuallyDrop<Pager>,
     /// Where its packets come.
     pub port: Port,
 }
@@ -23,9 +26,15 @@ impl Service {
     /// A pager without VMOs.
     pub fn new() -> Result<Self, Status> {
         Ok(Service {
-            pager: Pager::create()?,
+            pager: ManuallyDrop::new(Pager::create()?),
             port: Port::create()?,
         })
+    }
+
+    /// Closes the pager; its port is left.
+    pub fn close(self) -> Port {
+        drop(ManuallyDrop::into_inner(self.pager));
+        self.port
     }
 
     /// A VMO of `count` absent pages.

@@ -10,7 +10,7 @@ use super::{
     values::{SourceOption, VmoOption},
 };
 use crate::{
-    config::{NamedVmo, Program, RunConfig, VmoSource},
+    config::{NamedVmo, Output, Program, RunConfig, VmoSource},
     outcome::End,
     pager::FilePager,
 };
@@ -62,6 +62,7 @@ fn config(args: RunArgs, built_in: &'static [BuiltIn]) -> Result<RunConfig, Fail
         timeout: args.timeout,
         deny_new_vmo: args.policy == Policy::DenyNewVmo,
         interactive: true,
+        output: Output::Stdout,
     })
 }
 

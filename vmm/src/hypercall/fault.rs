@@ -7,16 +7,17 @@
 use std::time::Instant;
 
 use protocol::{PAGE_SIZE, USER_END};
-use zircon::{Access, ExceptionKind, FaultOutcome, MemoryOp, MemoryResult, ThreadId};
+use zircon::{Access, ExceptionKind, FaultOutcome, MemoryOp, MemoryResult, OpResult, ThreadId};
 
-use super::mailbox::{Item, LateWrite};
+use super::emulated::LateWrites;
+use super::mailbox::Item;
 use super::operands::{self, AccessKind, Decoded, MAX_INSTRUCTION};
 use super::run::{RunError, Runner};
 use super::shared::lock;
 use super::spaces::Linked;
 use super::work::{Mine, Parked};
+use crate::machine::Registers;
 use crate::machine::tables::Leaf;
-use crate::machine::{MmioAccess, Registers};
 
 /// How often an unexplained fault is tried again while nothing changes.
 const PATIENCE: u32 = 8;
@@ -70,9 +71,12 @@ impl Runner {
     pub(super) fn on_fault(&mut self, gpa: Option<u64>, since: Instant) -> Result<(), RunError> {
         let thread = self.current_thread()?;
         let registers = *self.vcpu.registers();
-        if let Some(address) = gpa.and_then(|gpa| self.address_of(thread, gpa)) {
-            // This KVM tells the place. The kind of access is not told: what the mapping permits is tried in turn.
+        if let Some(place) = gpa.and_then(|gpa| self.vm.memory.locate(gpa)) {
+            // This KVM tells the place. The kind of access is not told: what the mappings permit is tried in turn.
             for access in [Access::Write, Access::Read, Access::Execute] {
+                let Some(address) = self.vm.core().address_of(thread, place, access) else {
+                    continue;
+                };
                 let permitted = self.vm.core().is_present(thread, address, access);
                 if !permitted && self.permits(thread, address, access) {
                     return self.touch(thread, address, access, since, None);
@@ -110,11 +114,6 @@ impl Runner {
             Access::Write => run.write,
             Access::Execute => run.execute,
         })
-    }
-
-    fn address_of(&self, thread: ThreadId, gpa: u64) -> Option<u64> {
-        let (vmo, page) = self.vm.memory.locate(gpa)?;
-        self.vm.core().address_of(thread, vmo, page)
     }
 
     /// Puts the accesses of the instruction at RIP to the core, one page after the other.
@@ -217,14 +216,14 @@ impl Runner {
         }
     }
 
-    /// Makes one page accessible, or parks the thread until it is.
-    fn touch(
+    /// Makes one page accessible, or parks the thread until it is; then carries out `writes`, the first of which is there.
+    pub(super) fn touch(
         &mut self,
         thread: ThreadId,
         address: u64,
         access: Access,
         since: Instant,
-        write: Option<LateWrite>,
+        writes: Option<LateWrites>,
     ) -> Result<(), RunError> {
         let registers = *self.vcpu.registers();
         let outcome = {
@@ -245,21 +244,17 @@ impl Runner {
             thread: Some(thread),
             registers: &registers,
         };
-        let ended = self.vm.drain(Some(mine));
+        let mut ended = self.vm.drain(Some(mine));
         if token.is_some() && ended.is_none() {
             let parked = Parked {
                 fault: Some(since),
                 registers,
-                write,
+                writes: writes.clone(),
             };
-            if self.vm.close_call(self.index, thread, parked).is_none() {
+            ended = self.vm.close_call(self.index, thread, parked);
+            if ended.is_none() {
                 return Ok(());
             }
-        } else if let Some(write) = write.filter(|_| outcome != FaultOutcome::Gone) {
-            let (vmo, offset, bytes) = (write.vmo, write.offset, write.bytes);
-            self.vm
-                .memory
-                .perform(&MemoryOp::Write { vmo, offset, bytes });
         }
         if token.is_some() {
             self.vm.forget_call(self.index, thread);
@@ -267,37 +262,11 @@ impl Runner {
         if outcome != FaultOutcome::Present {
             self.vm.stats.fault_served(self.index, since.elapsed());
         }
-        Ok(())
-    }
-
-    /// An access that KVM's emulator met: the same event, with the address known.
-    pub(super) fn on_mmio(
-        &mut self,
-        gpa: u64,
-        access: MmioAccess,
-        since: Instant,
-    ) -> Result<(), RunError> {
-        let thread = self.current_thread()?;
-        let place = self.vm.memory.locate(gpa);
-        let address = self
-            .address_of(thread, gpa)
-            .map(|page| page + gpa % PAGE_SIZE);
-        let (Some((vmo, page)), Some(address)) = (place, address) else {
-            let what = format!("an emulated access to guest-physical {gpa:#x}, which no VMO backs");
-            return self.raise(thread, ExceptionKind::Unexplained(what));
-        };
-        match access {
-            MmioAccess::Read { .. } => {
-                self.vcpu.discard_mmio()?;
-                self.touch(thread, address, Access::Read, since, None)
-            }
-            MmioAccess::Write { data, len } => {
-                let offset = page * PAGE_SIZE + gpa % PAGE_SIZE;
-                let bytes = data.get(..len).unwrap_or_default().to_vec();
-                let write = LateWrite { vmo, offset, bytes };
-                self.touch(thread, address, Access::Write, since, Some(write))
-            }
+        let gone = outcome == FaultOutcome::Gone || ended == Some(OpResult::Gone);
+        if let Some(writes) = writes.filter(|_| !gone) {
+            self.write_late(thread, writes, since);
         }
+        Ok(())
     }
 
     /// The guest kernel reports a page fault of ring 3: a table is missing, or the access is not permitted.
@@ -338,7 +307,7 @@ impl Runner {
             let parked = Parked {
                 fault: Some(since),
                 registers: *registers,
-                write: None,
+                writes: None,
             };
             if ended.is_none() && vm.close_call(self.index, thread, parked).is_none() {
                 // Linked at the next fault, when the thread goes on.
@@ -350,12 +319,25 @@ impl Runner {
         let Some(process) = process.filter(|_| outcome != FaultOutcome::Gone) else {
             return Ok(());
         };
-        let linked = lock(&vm.spaces).link(process, self.index, thread, address, |address| {
+        // Makes the window now: under the lock below it is only looked up.
+        self.leaf(process, address);
+        let mut spaces = lock(&vm.spaces);
+        let linked = spaces.link(process, self.index, thread, address, |address| {
             self.leaf(process, address)
         });
         match linked {
-            Linked::Links(links) if !links.is_empty() => self.post_links(links),
-            Linked::Links(_) => {
+            // Posted while the tables are locked, so that no flush of another vCPU comes in between.
+            Linked::Links { refresh, links } if !links.is_empty() => {
+                let refresh = refresh.into_iter().map(Item::Refresh);
+                let items = refresh.chain(links.into_iter().map(Item::Link));
+                if let Some(mailbox) = vm.mailbox(self.index) {
+                    mailbox.post(items, true);
+                }
+                drop(spaces);
+                self.linking = true;
+            }
+            Linked::Links { .. } => {
+                drop(spaces);
                 if self.puzzle.again(registers.rip, epoch) > SPURIOUS {
                     let what = format!("page faults at {address:#x} that nothing explains");
                     return self.raise(thread, ExceptionKind::Unexplained(what));
@@ -366,8 +348,10 @@ impl Runner {
                     mailbox.wake();
                 }
             }
+            // Likewise, so that the flush's end finds it there.
             Linked::Flushing => vm.post(thread, Item::Park(thread), Some(self.index)),
             Linked::OutOfTables(error) => {
+                drop(spaces);
                 let vmo = None;
                 let status = protocol::Status::NO_MEMORY;
                 log::warn!("{error}");

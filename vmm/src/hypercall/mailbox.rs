@@ -7,12 +7,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use protocol::vcpu::ThreadContext;
-use zircon::{OpResult, ThreadId, Token, VmoId};
+use zircon::{OpResult, ThreadId, Token};
 
-use crate::machine::{KickHandle, Registers, tables::Link};
+use super::work::Parked;
+use crate::machine::{KickHandle, tables::Link};
 
 /// Something for a vCPU's guest kernel to do.
 #[derive(Debug)]
@@ -33,18 +34,20 @@ pub(super) enum Item {
         gs: bool,
         value: u64,
     },
+    /// A table page that is used again.
+    Refresh(u64),
     /// A page-table entry.
     Link(Link),
     /// Reload CR3 and acknowledge with this id.
     Flush(u64),
 }
 
-/// A write that KVM's emulator left to the VMM: carried out when the page is there.
-#[derive(Debug)]
-pub(super) struct LateWrite {
-    pub vmo: VmoId,
-    pub offset: u64,
-    pub bytes: Vec<u8>,
+impl Item {
+    /// Whether the guest kernel has to see the item before the current thread goes on. A thread that becomes runnable can wait
+    /// until the current one waits itself, or until the tick takes the vCPU from it.
+    fn is_urgent(&self) -> bool {
+        !matches!(self, Item::Complete(..) | Item::Resume(_) | Item::Start(..))
+    }
 }
 
 /// Where a call of a guest thread stands.
@@ -55,12 +58,7 @@ pub(super) enum Call {
     /// Its end came before the guest thread was parked.
     Answered(OpResult),
     /// The guest thread is parked.
-    Parked {
-        token: Token,
-        fault: Option<Instant>,
-        registers: Box<Registers>,
-        write: Option<LateWrite>,
-    },
+    Parked(Token, Box<Parked>),
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +67,13 @@ pub(super) struct State {
     pub calls: BTreeMap<ThreadId, Call>,
     /// The vCPU's thread waits for items.
     halted: bool,
+}
+
+impl State {
+    /// Whether an item cannot wait.
+    pub fn is_urgent(&self) -> bool {
+        self.items.iter().any(Item::is_urgent)
+    }
 }
 
 /// The mailbox of one vCPU.
@@ -102,8 +107,8 @@ impl Mailbox {
     pub fn post(&self, items: impl IntoIterator<Item = Item>, own: bool) {
         let mut state = self.lock();
         state.items.extend(items);
-        self.contended.store(true, Ordering::Relaxed);
-        if !own {
+        self.contended.store(true, Ordering::SeqCst);
+        if !own && (state.halted || state.is_urgent()) {
             self.stir(&state);
         }
     }

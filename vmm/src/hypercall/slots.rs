@@ -62,7 +62,7 @@ impl Slots {
             self.free.append(&mut self.dying);
         }
         for item in items {
-            self.translate(area, item)?;
+            self.translate(item);
         }
         while let Some((thread, context)) = self.waiting.pop_front() {
             let Some(slot) = self.free.pop() else {
@@ -100,32 +100,29 @@ impl Slots {
         });
     }
 
-    fn translate(&mut self, area: &Area, item: Item) -> Result<(), MachineError> {
+    fn translate(&mut self, item: Item) {
         let on_thread = match item {
             Item::Start(thread, context) => {
                 self.waiting.push_back((thread, context));
-                return Ok(());
+                return;
             }
             Item::Link(link) => {
                 self.push(EntryKind::Link, 0, link.entry, link.value);
-                return Ok(());
+                return;
+            }
+            Item::Refresh(page) => {
+                self.push(EntryKind::Refresh, 0, page, 0);
+                return;
             }
             Item::Flush(id) => {
                 self.push(EntryKind::Flush, 0, id, 0);
-                return Ok(());
+                return;
             }
             Item::SetBase { thread, gs, value } => {
                 if let Some(slot) = self.slot(thread) {
-                    let mut context = area.context(slot)?;
-                    let base = if gs {
-                        &mut context.gs_base
-                    } else {
-                        &mut context.fs_base
-                    };
-                    *base = value;
-                    area.set_context(slot, &context)?;
+                    self.push(EntryKind::SetBase, slot, value, gs.into());
                 }
-                return Ok(());
+                return;
             }
             Item::Kill(thread) => {
                 self.waiting.retain(|(waiting, _)| *waiting != thread);
@@ -136,7 +133,7 @@ impl Slots {
                     self.dying.push(slot);
                     self.push(EntryKind::Kill, slot, 0, 0);
                 }
-                return Ok(());
+                return;
             }
             Item::Park(thread) => (thread, EntryKind::Park, 0),
             Item::Complete(thread, value) => (thread, EntryKind::Complete, value),
@@ -147,7 +144,6 @@ impl Slots {
         if let Some(slot) = self.slot(thread) {
             self.push(kind, slot, value, 0);
         }
-        Ok(())
     }
 
     /// Lets the next thread run.

@@ -63,8 +63,8 @@ struct Flush {
 /// What a page fault got.
 #[derive(Debug)]
 pub(super) enum Linked {
-    /// Write these (perhaps none), then try the access again.
-    Links(Vec<Link>),
+    /// Refresh these tables, write these links (perhaps none), then try the access again.
+    Links { refresh: Vec<u64>, links: Vec<Link> },
     /// Another vCPU is about to write links: make it do so, and try again.
     Behind(u32),
     /// A flush is under way: the thread is to be parked until its end.
@@ -125,7 +125,10 @@ impl Spaces {
         leaf_at: impl FnMut(u64) -> Option<Leaf>,
     ) -> Linked {
         let Some(space) = self.spaces.get_mut(&process) else {
-            return Linked::Links(Vec::new());
+            return Linked::Links {
+                refresh: Vec::new(),
+                links: Vec::new(),
+            };
         };
         if space.flushing > 0 {
             space.parked.push(thread);
@@ -142,7 +145,10 @@ impl Spaces {
                 if !links.is_empty() {
                     space.linking = Some(vcpu);
                 }
-                Linked::Links(links)
+                Linked::Links {
+                    refresh: self.pool.take_recycled(),
+                    links,
+                }
             }
             Err(error) => Linked::OutOfTables(error),
         }

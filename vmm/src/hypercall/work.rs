@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use zircon::{Completion, Exception, OpResult, ThreadId, Token, VmoId, Work};
+use zircon::{Completion, Exception, ExceptionKind, OpResult, ThreadId, Token, VmoId, Work};
 
+use super::emulated::{Late, LateWrites};
 use super::mailbox::{Call, Item};
 use super::shared::{Vm, lock};
 use super::spaces::FlushOrder;
@@ -29,26 +30,30 @@ impl Vm {
         let from = mine.map(|mine| mine.vcpu);
         let mut result = None;
         loop {
-            let (work, deadline) = {
+            let work = {
                 let mut core = self.core();
                 let work = core.next_work();
-                if let Some(Work::Sized { vmo, pages }) = work {
+                match work {
                     // While the core is locked, so that no other thread's work on the VMO comes first.
-                    self.size_storage(vmo, pages);
+                    Some(Work::Sized { vmo, pages }) => self.size_storage(vmo, pages),
+                    // Likewise, so that it is posted before the thread's own drain ends, whoever took it.
+                    Some(Work::SetBase { thread, gs, value }) => {
+                        self.post(thread, Item::SetBase { thread, gs, value }, from);
+                    }
+                    // Likewise, so that no older deadline is set after a newer one.
+                    None => self.arm(core.next_deadline()),
+                    _ => {}
                 }
-                (work, core.next_deadline())
+                work
             };
-            let Some(work) = work else {
-                self.arm(deadline);
-                return result;
-            };
+            let Some(work) = work else { return result };
             match work {
                 Work::Memory(id, op) => {
                     let done = self.memory.perform(&op);
                     let now = self.now();
                     self.core().memory_done(now, id, done);
                 }
-                Work::Sized { .. } => {}
+                Work::Sized { .. } | Work::SetBase { .. } => {}
                 Work::Complete(completion) => {
                     if mine.is_some_and(|mine| mine.token == Some(completion.token)) {
                         result = Some(completion.result);
@@ -82,23 +87,21 @@ impl Vm {
                         mailbox.lock().calls.remove(&thread);
                     }
                 }
-                Work::SetBase { thread, gs, value } => {
-                    self.post(thread, Item::SetBase { thread, gs, value }, from);
-                }
                 Work::Flush {
                     process,
                     start,
                     end,
                     token,
                 } => {
-                    let order =
-                        lock(&self.spaces).begin_flush(process, start..end, token, self.vcpus());
-                    match order {
+                    let mut spaces = lock(&self.spaces);
+                    match spaces.begin_flush(process, start..end, token, self.vcpus()) {
+                        // Posted while the tables are locked, so that no newer link gets ahead of it.
+                        Some(order) => self.order_flush(order, from),
                         None => {
+                            drop(spaces);
                             let now = self.now();
                             self.core().flush_done(now, token);
                         }
-                        Some(order) => self.order_flush(order, from),
                     }
                 }
                 Work::Exception(exception) => self.report(&exception, mine),
@@ -110,10 +113,10 @@ impl Vm {
                 Work::Free(vmo) => {
                     lock(&self.host_vmos).remove(&vmo);
                     // At the end of a run vCPUs may still use the addresses; the process's end frees them.
-                    if !self.is_stopped() {
-                        if let Err(error) = self.memory.destroy(vmo) {
-                            log::error!("freeing VMO {}: {error}", vmo.0);
-                        }
+                    if !self.is_stopped()
+                        && let Err(error) = self.memory.destroy(vmo)
+                    {
+                        log::error!("freeing VMO {}: {error}", vmo.0);
                     }
                 }
             }
@@ -146,20 +149,15 @@ impl Vm {
             Some(Call::Open(open)) if open == token => {
                 state.calls.insert(thread, Call::Answered(result));
             }
-            Some(Call::Parked {
-                token: parked,
-                fault,
-                write,
-                ..
-            }) if parked == token => {
+            Some(Call::Parked(its, parked)) if its == token => {
                 drop(state);
-                if let Some(since) = fault {
+                if let Some(since) = parked.fault {
                     self.stats.fault_served(vcpu, since.elapsed());
                 }
-                if let Some(write) = write {
-                    let (vmo, offset, bytes) = (write.vmo, write.offset, write.bytes);
-                    self.memory
-                        .perform(&zircon::MemoryOp::Write { vmo, offset, bytes });
+                if result == OpResult::Retry
+                    && self.write_late(vcpu, thread, *parked, false) == Late::Waits
+                {
+                    return;
                 }
                 let item = match result {
                     OpResult::Returned(value) => Item::Complete(thread, value),
@@ -195,7 +193,12 @@ impl Vm {
             None => self.parked_registers(exception.thread),
         };
         let mut report = exception.to_string();
-        if let Some(why) = lock(&self.pager_failure).take() {
+        if let ExceptionKind::PageFault {
+            vmo: Some((vmo, ..)),
+            ..
+        } = &exception.kind
+            && let Some((_, why)) = lock(&self.pager_failure).take_if(|(failed, _)| failed == vmo)
+        {
             report.push_str(&format!("\npager      {why}"));
         }
         if let Some(registers) = registers {
@@ -208,7 +211,7 @@ impl Vm {
     fn parked_registers(&self, thread: ThreadId) -> Option<Registers> {
         let mailbox = self.mailbox(self.vcpu_of(thread)?)?;
         match mailbox.lock().calls.get(&thread)? {
-            Call::Parked { registers, .. } => Some(**registers),
+            Call::Parked(_, parked) => Some(parked.registers),
             Call::Open(_) | Call::Answered(_) => None,
         }
     }
@@ -248,21 +251,9 @@ impl Vm {
         match state.calls.remove(&thread) {
             Some(Call::Answered(result)) => Some(result),
             Some(Call::Open(token)) => {
-                let Parked {
-                    fault,
-                    registers,
-                    write,
-                } = parked;
-                let registers = Box::new(registers);
-                state.calls.insert(
-                    thread,
-                    Call::Parked {
-                        token,
-                        fault,
-                        registers,
-                        write,
-                    },
-                );
+                state
+                    .calls
+                    .insert(thread, Call::Parked(token, Box::new(parked)));
                 state.items.push_back(Item::Park(thread));
                 None
             }
@@ -278,7 +269,8 @@ pub(super) struct Parked {
     /// When the fault happened, if it is one.
     pub fault: Option<Instant>,
     pub registers: Registers,
-    pub write: Option<super::mailbox::LateWrite>,
+    /// What its instruction has yet to write.
+    pub writes: Option<LateWrites>,
 }
 
 /// The general registers, four to a line.

@@ -10,6 +10,9 @@
 //!    in its TLB;
 //! 4. **free**: every vCPU has reloaded CR3 since; the page is back in the pool.
 //!
+//! A page that comes out of the pool a second time may still be known to such a KVM with its old content:
+//! [`TablePool::take_recycled`] names the pages that the guest has to rewrite a word of before it writes a link to them.
+//!
 //! Tables come into being region by region (2 MiB, one entry of a page directory) at the first page
 //! fault there, and hold the region's mappings in full. They say what may be accessed, not what is
 //! resident: residency is the second stage's business. Changing a mapping means

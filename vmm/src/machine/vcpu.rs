@@ -280,13 +280,21 @@ impl Vcpu {
         Ok(Injection::Done)
     }
 
-    /// Abandons the instruction that led to [`Exit::Mmio`] with a read: KVM finishes it with made-up data, then the registers are
-    /// put back, so that it starts again on the next entry. The next [`Vcpu::run`] may return `Interrupted` at once.
+    /// Abandons the instruction that led to [`Exit::Mmio`] with a read, so that it starts again on the next entry. The next
+    /// [`Vcpu::run`] may return `Interrupted` at once.
+    ///
+    /// KVM insists on finishing the instruction, with made-up data. Meanwhile no user memory is mapped, so that what it
+    /// writes goes nowhere (`add [page end], 1` would be half done otherwise), and then all registers are put back.
     ///
     /// # Errors
     /// [`MachineError::Kvm`].
     pub fn discard_mmio(&mut self) -> Result<(), MachineError> {
         let registers = *self.registers();
+        let special = self.special_registers()?;
+        self.set_special_registers(&kvm_sregs {
+            cr3: boot::BOOT_ROOT,
+            ..special
+        })?;
         loop {
             self.kick.exit_at_once();
             match self.fd.run().map(RawExit::from) {
@@ -298,7 +306,50 @@ impl Vcpu {
             }
         }
         *self.registers_mut() = registers;
-        Ok(())
+        self.set_special_registers(&special)?;
+        self.drop_exception()
+    }
+
+    /// Finishes the instruction that led to [`Exit::Mmio`] with a write: what it writes besides, piece by piece. The next
+    /// [`Vcpu::run`] may return `Interrupted` at once.
+    ///
+    /// # Errors
+    /// [`MachineError::Kvm`].
+    pub fn finish_mmio(&mut self) -> Result<Vec<(u64, Vec<u8>)>, MachineError> {
+        let mut writes = Vec::new();
+        loop {
+            self.kick.exit_at_once();
+            match self.fd.run().map(RawExit::from) {
+                Ok(RawExit::MmioWrite { gpa, data, len }) => {
+                    writes.push((gpa, data.get(..len).unwrap_or_default().to_vec()));
+                }
+                Ok(_) => return Ok(writes),
+                Err(error) if error.errno() == libc::EINTR => return Ok(writes),
+                Err(error) => return Err(MachineError::kvm("finish an instruction")(error)),
+            }
+        }
+    }
+
+    fn set_special_registers(&self, registers: &kvm_sregs) -> Result<(), MachineError> {
+        self.fd
+            .set_sregs(registers)
+            .map_err(MachineError::kvm("set special registers"))
+    }
+
+    /// Takes back an exception that waits to be delivered.
+    fn drop_exception(&mut self) -> Result<(), MachineError> {
+        let doing = "take back an exception";
+        let mut events = self
+            .fd
+            .get_vcpu_events()
+            .map_err(MachineError::kvm(doing))?;
+        if events.exception.injected | events.exception.pending == 0 {
+            return Ok(());
+        }
+        events.exception = Default::default();
+        self.fd
+            .set_vcpu_events(&events)
+            .map_err(MachineError::kvm(doing))
     }
 
     fn is_ready_for_interrupt(&mut self) -> bool {

@@ -11,6 +11,8 @@ pub struct TablePool {
     free: Vec<u64>,
     /// Pages that never were.
     fresh: Range<u64>,
+    /// Pages handed out again that the guest has not been told of.
+    recycled: Vec<u64>,
     total: usize,
 }
 
@@ -33,6 +35,7 @@ impl TablePool {
         let total = (end.saturating_sub(start) / PAGE_SIZE) as usize;
         Self {
             free: Vec::new(),
+            recycled: Vec::new(),
             fresh: start..end,
             total,
         }
@@ -47,6 +50,7 @@ impl TablePool {
     /// A page of any content.
     pub(super) fn allocate(&mut self) -> Result<u64, OutOfTables> {
         if let Some(page) = self.free.pop() {
+            self.recycled.push(page);
             return Ok(page);
         }
         if self.fresh.start >= self.fresh.end {
@@ -57,8 +61,15 @@ impl TablePool {
         Ok(page)
     }
 
+    /// The pages that were handed out again since the last call. A KVM that shadows page tables may still know their old
+    /// content: the guest has to rewrite a word of each before it writes a link to it.
+    pub fn take_recycled(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.recycled)
+    }
+
     /// Takes back a page that nothing links.
     pub(super) fn free(&mut self, page: u64) {
+        self.recycled.retain(|&recycled| recycled != page);
         self.free.push(page);
     }
 }

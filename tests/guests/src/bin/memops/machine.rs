@@ -4,7 +4,7 @@
 //! jumps there; the instructions end by jumping to `memops_finish`, which stores the registers and returns. One thread only.
 
 use core::arch::global_asm;
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use test_guests::{Outcome, fail};
 
 /// The general registers (in the hardware's order) and the flags.
@@ -37,13 +37,26 @@ pub const CF: u64 = 1 << 0;
 /// The zero flag.
 pub const ZF: u64 = 1 << 6;
 
+const MARKED_STACK: u64 = 0x5051_5253_5455;
+
+/// A stack pointer that is no address. A software KVM runs ring 3 on the processor only while it is one, and emulates
+/// every instruction otherwise; the accesses then reach the VMM as MMIO.
+const STRANGE_STACK: u64 = 0x5050_5152_5354_5556;
+
+static STRANGE: AtomicBool = AtomicBool::new(false);
+
+/// From now on [`STRANGE_STACK`] stands in for the marked stack pointer.
+pub fn use_strange_stack() {
+    STRANGE.store(true, Relaxed);
+}
+
 /// Registers that are recognised when they turn up in the wrong place. No memory is mapped where they point.
 pub const MARKED: Registers = Registers {
     rax: 0xA0A1_A2A3_A4A5_A6A7,
     rcx: 0xC0C1_C2C3_C4C5_C6C7,
     rdx: 0xD0D1_D2D3_D4D5_D6D7,
     rbx: 0xB0B1_B2B3_B4B5_B6B7,
-    rsp: 0x5050_5152_5354_5556,
+    rsp: MARKED_STACK,
     rbp: 0xBBB0_BBB1_BBB2_BBB3,
     rsi: 0x5150_5152_5354_5556,
     rdi: 0xD1D0_D1D2_D3D4_D5D6,
@@ -78,6 +91,15 @@ impl Registers {
             ("r14", self.r14),
             ("r15", self.r15),
         ]
+    }
+
+    /// Exchanges the marked stack pointer for the strange one and back, if that is wanted.
+    pub fn disguise(&mut self) {
+        self.rsp = match self.rsp {
+            MARKED_STACK if STRANGE.load(Relaxed) => STRANGE_STACK,
+            STRANGE_STACK => MARKED_STACK,
+            other => other,
+        };
     }
 
     /// All general registers must be these; flags are not compared.
@@ -183,6 +205,7 @@ pub fn finish() -> u64 {
 macro_rules! run {
     ($registers:expr, $($line:expr),+ $(,)?) => {{
         let mut registers: $crate::machine::Registers = $registers;
+        registers.disguise();
         // SAFETY: the instructions work on the case's own ground; everything the compiler relies on comes back.
         unsafe {
             core::arch::asm!(
@@ -199,6 +222,7 @@ macro_rules! run {
                 clobber_abi("sysv64"),
             );
         }
+        registers.disguise();
         registers
     }};
 }

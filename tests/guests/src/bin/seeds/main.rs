@@ -14,6 +14,7 @@
 mod info;
 mod pager_create_vmo;
 mod pager_supply_pages;
+mod pager_vmo_errors;
 mod policy;
 mod supply_errors;
 mod vmo_create;
@@ -39,6 +40,7 @@ fn run(startup: &Startup<'_>) -> i32 {
         zero_children::CASES,
         info::CASES,
         pager_create_vmo::CASES,
+        pager_vmo_errors::CASES,
         pager_supply_pages::CASES,
         supply_errors::CASES,
     ] {

@@ -3,7 +3,10 @@
 use test_guests::pages::{check_vmo, filled_vmo};
 use test_guests::raw::{self, BAD_HANDLES};
 use test_guests::{Outcome, Service, cases, check, equal, status};
-use zx::{AsHandleRef, ChildOptions, HandleBased, PAGE_SIZE, RawHandle, Rights, Status, Vmo};
+use zx::{
+    AsHandleRef, ChildOptions, HandleBased, PAGE_SIZE, Pager, Port, RawHandle, Rights, Status, Vmo,
+    VmoOptions,
+};
 
 const KEY: u64 = 99;
 
@@ -107,8 +110,9 @@ fn unaligned_invalid_args() -> Outcome {
 
 /// "ZX_ERR_ACCESS_DENIED pager does not have ZX_RIGHT_MANAGE_VMO"
 fn pager_without_manage_access_denied() -> Outcome {
-    let Scene { service, vmo, aux } = Scene::new()?;
-    let Service { pager, port: _port } = service;
+    let (pager, port) = (Pager::create()?, Port::create()?);
+    let vmo = pager.create_vmo(VmoOptions::empty(), &port, KEY, PAGE_SIZE)?;
+    let aux = Vmo::create(PAGE_SIZE)?;
     let pager = pager.replace_handle(Rights::DEFAULT_PAGER - Rights::MANAGE_VMO)?;
     equal!(
         pager.supply_pages(&vmo, 0..PAGE_SIZE, &aux, 0),

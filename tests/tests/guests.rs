@@ -1,0 +1,129 @@
+//! The test guests that bring their own cases, each on one vCPU and on two. `names/` lists the cases that must run, so that
+//! none is lost in silence.
+
+use std::sync::Arc;
+use tests::{Guest, Run, Scripted, needs_kvm};
+
+/// Numbers of vCPUs.
+const CPUS: [u32; 2] = [1, 2];
+
+/// Runs a guest with all its cases, which must be those of `names`, and pass.
+fn all_pass(guest: impl Fn() -> Guest, names: &str) {
+    for cpus in CPUS {
+        guest()
+            .cpus(cpus)
+            .run()
+            .verdicts()
+            .assert_are(names.lines());
+    }
+}
+
+/// Zircon's own scenarios: each that reads runs through `zx_vmo_read` and through a mapping.
+#[test]
+fn scenarios() {
+    needs_kvm!();
+    all_pass(
+        || Guest::test("scenarios"),
+        include_str!("names/scenarios.txt"),
+    );
+}
+
+/// The 19 scenarios of "Basics" and "Mappings" are all there; one of them ends its program.
+#[test]
+fn no_scenario_is_missing() {
+    let names = include_str!("names/scenarios.txt");
+    let has = |name: &str| names.lines().any(|line| line == name);
+    for both in [
+        "SinglePageTest",
+        "UncommittedSinglePageTest",
+        "PresupplyTest",
+        "EarlySupplyTest",
+        "SequentialMultipageTest",
+        "ConcurrentMultipageAccessTest",
+        "ConcurrentOverlappingAccessTest",
+        "BulkSingleSupplyTest",
+        "BulkOddLengthSupplyTest",
+        "BulkOddOffsetSupplyTest",
+        "OverlapSupplyTest",
+        "ManyRequestTest",
+        "SuccessiveVmoTest",
+        "MultipleConcurrentVmoTest",
+    ] {
+        let variants = ["read", "mapping"].map(|via| format!("{both}.{via}"));
+        assert!(variants.iter().all(|name| has(name)), "{both}");
+    }
+    for once in [
+        "VmoInfoPagerTest",
+        "UncommittedSupply",
+        "VmarRemapTest",
+        "VmarMapRangeTest",
+    ] {
+        assert!(has(once), "{once}");
+    }
+}
+
+/// A thread that waits for a page of a mapping that is then taken away faults when the page comes.
+#[test]
+fn vmar_unmap_test() {
+    needs_kvm!();
+    for cpus in CPUS {
+        let guest = Guest::test("scenarios").args(["fatal", "VmarUnmapTest"]);
+        let parts = [
+            "ZX_EXCP_FATAL_PAGE_FAULT",
+            "ZX_ERR_NOT_FOUND",
+            "process    \"scenarios\"",
+        ];
+        let run: Run = guest.cpus(cpus).run().killed(&parts);
+        assert!(!run.output.contains("FAIL"), "{run}");
+    }
+}
+
+/// Every sentence and error row of the three documents that a program can reach.
+#[test]
+fn seeds() {
+    needs_kvm!();
+    all_pass(|| Guest::test("seeds"), include_str!("names/seeds.txt"));
+}
+
+/// `ZX_POL_NEW_VMO` is "deny".
+#[test]
+fn seeds_where_new_vmos_are_denied() {
+    needs_kvm!();
+    let denied = || Guest::test("seeds").args(["policy-denied"]).deny_new_vmo();
+    all_pass(denied, include_str!("names/seeds-denied.txt"));
+}
+
+/// Handles, ports, signals, futexes, time, threads, mappings.
+#[test]
+fn waits() {
+    needs_kvm!();
+    all_pass(|| Guest::test("waits"), include_str!("names/waits.txt"));
+}
+
+/// Every kind of memory instruction on absent pages of three kinds.
+#[test]
+fn memory_instructions() {
+    needs_kvm!();
+    all_pass(memops, include_str!("names/memops.txt"));
+}
+
+/// The same where a software KVM emulates them.
+#[test]
+fn emulated_memory_instructions() {
+    needs_kvm!();
+    let emulated = || memops().args(["emulated"]);
+    all_pass(emulated, include_str!("names/memops-emulated.txt"));
+}
+
+/// With the start-up VMOs that it asks for: `data` is large enough for pages of its own for each case.
+fn memops() -> Guest {
+    let data = Scripted::new(4 << 20, |offset, buffer, _| {
+        for (at, byte) in (offset..).zip(buffer) {
+            *byte = (at.wrapping_mul(7).wrapping_add(at / 4096)) as u8;
+        }
+        Ok(())
+    });
+    Guest::test("memops")
+        .exec(64 << 10)
+        .pager("data", Arc::new(data))
+}
