@@ -135,7 +135,11 @@ impl Kernel {
         };
         vmo.pages.set(pages.clone(), state);
         if state != PageState::Absent {
-            vmo.zero.remove(pages.clone());
+            // Zeros that the pager did not supply are a change to its content.
+            for own in vmo.own_zero.within(pages.clone()) {
+                vmo.pages.set(own, PageState::Dirty);
+            }
+            vmo.end_zero(pages.clone());
             self.resolve(id, pages, None);
         }
     }

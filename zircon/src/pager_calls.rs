@@ -5,7 +5,6 @@ use protocol::{RawHandle, Rights, Signals, Status};
 
 use crate::header::Header;
 use crate::ids::{ObjectRef, PagerId, PortId, VmoId};
-use crate::intervals::Intervals;
 use crate::kernel::{Begin, Caller, Kernel, Started};
 use crate::memory::{MemoryOp, MemoryOpId, Pages};
 use crate::memory_ops::InFlight;
@@ -93,7 +92,7 @@ impl Kernel {
         self.pump_source(id, queued);
         if state == SourceState::Detached && was == SourceState::Attached {
             if let Some(vmo) = self.vmos.get_mut(&id) {
-                vmo.zero = Intervals::default();
+                vmo.zero = vmo.own_zero.clone();
             }
             self.drop_clean_pages(id, 0..u64::MAX);
         }

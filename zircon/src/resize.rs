@@ -184,11 +184,11 @@ impl Kernel {
             });
         }
         if new > old && matches!(vmo.kind, VmoKind::Paged(_)) {
-            vmo.zero.insert(old..new);
+            vmo.make_zero(old..new);
         }
         if new < old {
             // Absent pages of the cut count as answered: whoever waits finds the VMO's new end.
-            vmo.zero.remove(new..old);
+            vmo.end_zero(new..old);
             self.resolve(id, new..old, None);
         }
         Ok((new..old.max(new), clear))
@@ -210,7 +210,7 @@ impl Kernel {
         let dropped = zero.drop.start..run.as_ref().map_or(zero.drop.end, |run| run.end);
         vmo.pages.set(dropped.clone(), PageState::Absent);
         if zero.inside && paged {
-            vmo.zero.insert(dropped.clone());
+            vmo.make_zero(dropped.clone());
         }
         zero.drop.start = dropped.end;
         if zero.inside && paged {

@@ -26,6 +26,9 @@ pub(crate) struct Vmo {
     pub pages: PageMap,
     /// Pages of a pager-owned VMO that are zero without storage ([`PageState::Zero`]).
     pub zero: Intervals,
+    /// Those of them that the pager did not supply, but growth or a cut of the content made: it does not know of them, and
+    /// they stay when it goes.
+    pub own_zero: Intervals,
     /// Memory operations under way.
     pub busy: Vec<Busy>,
     /// Operations to look again when a memory operation on this VMO ends.
@@ -70,6 +73,7 @@ impl Vmo {
             kind,
             pages: PageMap::default(),
             zero: Intervals::default(),
+            own_zero: Intervals::default(),
             busy: Vec::new(),
             busy_waiters: Vec::new(),
             resizing: false,
@@ -106,6 +110,18 @@ impl Vmo {
         } else {
             None
         }
+    }
+
+    /// Pages of a pager-owned VMO become zero without the pager.
+    pub fn make_zero(&mut self, pages: Range<u64>) {
+        self.zero.insert(pages.clone());
+        self.own_zero.insert(pages);
+    }
+
+    /// Pages are no longer zero without storage.
+    pub fn end_zero(&mut self, pages: Range<u64>) {
+        self.zero.remove(pages.clone());
+        self.own_zero.remove(pages);
     }
 
     /// Whether the VMO was detached from its pager: what the pager supplied is gone, whether or not it could be dropped yet.

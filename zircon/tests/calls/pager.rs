@@ -594,3 +594,17 @@ fn host_supply_ahead() {
     assert_eq!(m.host_reads, []);
     assert_eq!(m.kernel.supply_begin(pages(9, 4)), Ok(vec![]));
 }
+
+/// Zeros that the pager did not supply are a change that it does not know of: they stay.
+#[test]
+fn pager_detach_keeps_grown_zeros() {
+    let mut p = paged_with(2 * 4096, 2);
+    p.m.vmo_set_size(p.vmo, 5 * 4096).unwrap();
+    let at = p.m.vmar_map(1, 0, p.vmo, 0, 5 * 4096).unwrap();
+    let thread = p.m.thread();
+    assert_eq!(p.m.touch(thread, at + 2 * 4096, Access::Read), Touch::Done);
+    p.m.pager_detach_vmo(p.pager, p.vmo).unwrap();
+    assert_eq!(p.m.page_bytes(p.vmo, 2..5), [0, 0, 0]);
+    assert_eq!(p.m.vmo_read(p.vmo, 4096, 1), Err(Status::BAD_STATE));
+    assert_eq!(p.m.touch(thread, at + 3 * 4096, Access::Read), Touch::Done);
+}

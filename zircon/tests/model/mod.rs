@@ -21,8 +21,8 @@ type Bytes = Vec<u8>;
 enum Page {
     /// Zeros in an anonymous VMO; to be asked for in a pager's.
     Absent,
-    /// Zero without storage (a pager's VMO only).
-    Zero,
+    /// Zero without storage (a pager's VMO only); whether the pager does not know of it.
+    Zero(bool),
     /// Storage; whether it was written to.
     There(Bytes, bool),
 }
@@ -234,19 +234,23 @@ impl Model {
 
     /// Pages are there (or cut off): says whom that wakes.
     fn resolve(&mut self, vmo: usize, pages: Range<u64>) -> Vec<usize> {
-        let mut woken = Vec::new();
-        for request in &mut self.vmos[vmo].requests {
+        let (mut early, mut woken) = (Vec::new(), Vec::new());
+        let requests = &mut self.vmos[vmo].requests;
+        requests.sort_by_key(|request| request.pages.end);
+        for request in requests {
             request.left.retain(|page| !pages.contains(page));
-            for waiter in &mut request.waiters {
-                let here = pages.contains(&waiter.page) && waiter.early;
-                if !waiter.awake && (here || request.left.is_empty()) {
+            for waiter in request.waiters.iter_mut().filter(|w| !w.awake) {
+                if waiter.early && pages.contains(&waiter.page) {
                     waiter.awake = true;
+                    early.push(waiter.wait);
+                } else if request.left.is_empty() {
                     woken.push(waiter.wait);
                 }
             }
         }
         self.drop_requests(vmo, |request| request.left.is_empty());
-        woken
+        early.extend(woken);
+        early
     }
 
     /// Nobody gets anything any more: says who waited.
@@ -407,7 +411,7 @@ impl Model {
                     let end = self.ask(root, page..last, wait, true);
                     return end.map(End::Status);
                 }
-                Page::Absent | Page::Zero => got.resize(got.len() + now as usize, 0),
+                Page::Absent | Page::Zero(_) => got.resize(got.len() + now as usize, 0),
                 Page::There(bytes, _) => {
                     got.extend_from_slice(&bytes[into as usize..(into + now) as usize]);
                 }
@@ -481,10 +485,12 @@ impl Model {
             let ahead = self.vmos[root].faults.plan(page, 1).min(count - page);
             for at in page..page + ahead {
                 let slot = self.page(root, at);
-                if *slot != state {
-                    break;
-                }
-                *slot = Page::There(vec![0; PAGE_SIZE as usize], false);
+                let own = match slot {
+                    Page::Absent if !paged => false,
+                    Page::Zero(own) => *own,
+                    _ => break,
+                };
+                *slot = Page::There(vec![0; PAGE_SIZE as usize], own);
             }
         }
         if let Page::There(_, dirty) = self.page(root, page) {
@@ -514,7 +520,7 @@ impl Model {
                 let end = self.ask(vmo, page..page + 1, wait, false);
                 return end.map(End::Status);
             }
-            Page::Absent | Page::Zero => {}
+            Page::Absent | Page::Zero(_) => {}
             Page::There(bytes, dirty) => {
                 let into = (offset % PAGE_SIZE) as usize;
                 bytes[into..].fill(0);
@@ -532,7 +538,11 @@ impl Model {
         }
         let paged = self.source(vmo).is_some();
         let (old, new) = (self.vmos[vmo].pages.len() as u64, size.div_ceil(PAGE_SIZE));
-        let fresh = if paged { Page::Zero } else { Page::Absent };
+        let fresh = if paged {
+            Page::Zero(true)
+        } else {
+            Page::Absent
+        };
         let cut = self.vmos[vmo].pages.iter().skip(new as usize);
         let dropped = cut.filter(|page| matches!(page, Page::There(..))).count() > 0;
         self.vmos[vmo].pages.resize(new as usize, fresh);
@@ -557,7 +567,11 @@ impl Model {
         for page in first..first + count {
             let slot = self.page(root, page);
             dropped |= matches!(slot, Page::There(..));
-            *slot = if paged { Page::Zero } else { Page::Absent };
+            *slot = if paged {
+                Page::Zero(true)
+            } else {
+                Page::Absent
+            };
         }
         let woken = self.resolve(root, first..first + count);
         let (_, start) = self.root(vmo, 0);
@@ -629,7 +643,7 @@ impl Model {
             if *slot == Page::Absent {
                 *slot = match given {
                     Page::There(bytes, _) => Page::There(bytes, false),
-                    _ => Page::Zero,
+                    _ => Page::Zero(false),
                 };
             }
         }
@@ -644,7 +658,7 @@ impl Model {
         if *source == Source::Attached {
             *source = Source::Detached;
             for page in &mut self.vmos[vmo].pages {
-                if !matches!(page, Page::There(_, true)) {
+                if !matches!(page, Page::There(_, true) | Page::Zero(true)) {
                     *page = Page::Absent;
                 }
             }
