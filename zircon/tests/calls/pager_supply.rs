@@ -292,6 +292,11 @@ fn pager_supply_pages_while_shrinking() {
     assert_eq!(p.m.status(supply), Status::OUT_OF_RANGE);
     assert_eq!(p.m.status(resize), Status::OK);
     assert_eq!(p.m.committed(p.vmo), 0);
+    assert_eq!(
+        p.m.committed(aux),
+        0,
+        "all decommitted, what was not reached too"
+    );
     p.m.vmo_set_size(p.vmo, 8 * 4096).unwrap();
     assert_eq!(p.m.page_bytes(p.vmo, 0..8), [0; 8], "never old data");
 }
