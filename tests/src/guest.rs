@@ -29,6 +29,7 @@ const WATCHDOG: Duration = Duration::from_secs(20);
 #[must_use = "nothing runs before run()"]
 pub struct Guest {
     config: RunConfig,
+    on_output: Output,
 }
 
 impl Guest {
@@ -66,6 +67,7 @@ impl Guest {
                 interactive: false,
                 output: Output::Stdout,
             },
+            on_output: Output::Stdout,
         }
     }
 
@@ -123,6 +125,12 @@ impl Guest {
         self.vmo("exec", VmoSource::Zero { size, executable })
     }
 
+    /// Is called with everything that the program writes, before the program goes on.
+    pub fn on_output(mut self, see: impl Fn(&[u8]) + Send + Sync + 'static) -> Self {
+        self.on_output = Output::Sink(Arc::new(see));
+        self
+    }
+
     /// Runs it to its end.
     pub fn run(self) -> Run {
         self.try_run()
@@ -134,7 +142,10 @@ impl Guest {
     /// # Errors
     /// What kept the run from starting.
     pub fn try_run(self) -> Result<Run, vmm::vm::Error> {
-        let Guest { mut config } = self;
+        let Guest {
+            mut config,
+            on_output,
+        } = self;
         let what = format!(
             "{:?} {:?} on {} vCPU(s)",
             name(&config.program),
@@ -145,6 +156,9 @@ impl Guest {
         let sink = Arc::clone(&written);
         config.output = Output::Sink(Arc::new(move |bytes| {
             sink.lock().unwrap().extend_from_slice(bytes);
+            if let Output::Sink(see) = &on_output {
+                see(bytes);
+            }
         }));
         let limit = config.timeout.map_or(TIMEOUT, |limit| limit + WATCHDOG);
         let (done, ended) = mpsc::channel();

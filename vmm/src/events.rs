@@ -1,7 +1,11 @@
 //! The event loop of a run: the core's deadlines, the preemption tick, the time limit, Ctrl-C, and the end.
 
 use std::fmt;
+<<<<<<< HEAD
 use std::io;
+=======
+use std::io::{self, Write};
+>>>>>>> itests
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +18,13 @@ use rustix::time::{
 };
 
 use event_manager::{EventManager, EventOps, EventSet, Events, MutEventSubscriber, SubscriberOps};
+<<<<<<< HEAD
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
+=======
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::retry_on_intr;
+use vmm_sys_util::timerfd::TimerFd;
+>>>>>>> itests
 
 use crate::config::Output;
 use crate::hypercall::{HostSide, Vm};
@@ -24,6 +34,15 @@ use crate::outcome::End;
 /// How long a guest thread may run while another one waits for its vCPU.
 const TICK: Duration = Duration::from_millis(10);
 
+/// How long the reader of the standard output may take nothing once the VM has ended.
+const LAST_WORDS: Timespec = Timespec {
+    tv_sec: 1,
+    tv_nsec: 0,
+};
+
+/// A pipe that can be written to takes this much at least.
+const PIPE_BUF: usize = 4096;
+
 /// The descriptors of the event loop, as the VM's other threads use them.
 pub(crate) struct Signals {
     deadline: Timer,
@@ -31,7 +50,8 @@ pub(crate) struct Signals {
     armed: Mutex<Option<i64>>,
     tick: Timer,
     ticking: AtomicBool,
-    ended: EventFd,
+    /// Readable once the VM has ended, and ever after.
+    ended: OwnedFd,
     progress: Option<Progress>,
     output: Output,
 }
@@ -85,7 +105,7 @@ impl Signals {
             armed: Mutex::new(None),
             tick: Timer::new()?,
             ticking: AtomicBool::new(false),
-            ended: EventFd::new(EFD_NONBLOCK)?,
+            ended: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
             progress,
             output,
         }))
@@ -93,6 +113,33 @@ impl Signals {
 
     fn armed(&self) -> std::sync::MutexGuard<'_, Option<i64>> {
         self.armed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Signals {
+    /// Writes to standard output. If its reader takes nothing, the end of the VM ends this as well.
+    fn print(&self, mut bytes: &[u8]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.flush()?;
+        while !bytes.is_empty() {
+            let mut fds = [
+                PollFd::new(&out, PollFlags::OUT),
+                PollFd::new(&self.ended, PollFlags::IN),
+            ];
+            retry_on_intr(|| poll(&mut fds, None))?;
+            let [ready, _] = &fds;
+            if ready.revents().is_empty() {
+                let mut fds = [PollFd::new(&out, PollFlags::OUT)];
+                if retry_on_intr(|| poll(&mut fds, Some(&LAST_WORDS)))? == 0 {
+                    return Ok(());
+                }
+            }
+            // So little fits where anything does.
+            let (chunk, _) = bytes.split_at(bytes.len().min(PIPE_BUF));
+            let written = retry_on_intr(|| rustix::io::write(&out, chunk))?;
+            bytes = bytes.get(written..).unwrap_or_default();
+        }
+        Ok(())
     }
 }
 
@@ -127,18 +174,16 @@ impl HostSide for Side {
 
     fn ended(&self) {
         // The counter is full at worst: then the loop is awake already.
-        let _ = self.0.ended.write(1);
+        let _ = rustix::io::write(&self.0.ended, &1u64.to_ne_bytes());
     }
 
     fn write(&self, bytes: &[u8]) {
-        use std::io::Write;
         if let Output::Sink(sink) = &self.0.output {
             return sink(bytes);
         }
+        // Nobody may be reading any more; the program is not told.
         let print = || {
-            let mut out = io::stdout().lock();
-            // Nobody may be reading any more; the program is not told.
-            let _ = out.write_all(bytes).and_then(|()| out.flush());
+            let _ = self.0.print(bytes);
         };
         match &self.0.progress {
             Some(progress) => progress.suspend(print),
@@ -237,9 +282,7 @@ impl MutEventSubscriber for Loop {
                     self.vm.tick_if_contended();
                 }
             }
-            2 => {
-                let _ = self.signals.ended.read();
-            }
+            2 => {}
             3 => {
                 for (thread, what) in self.vm.waits() {
                     log::info!("thread {} waits for {what}", thread.0);

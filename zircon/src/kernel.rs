@@ -50,7 +50,11 @@ pub struct Kernel {
     pub(crate) timers: BTreeSet<(i64, Token)>,
     pub(crate) ready: VecDeque<Token>,
     pub(crate) work: VecDeque<Work>,
+    pub(crate) usage_at_end: Option<Vec<VmoUsage>>,
 }
+
+/// What a VMO holds: its id, its name, its size in bytes, its resident pages.
+pub type VmoUsage = (VmoId, String, u64, u64);
 
 /// Who makes a system call.
 #[derive(Clone, Copy, Debug)]
@@ -117,6 +121,7 @@ impl Kernel {
             timers: BTreeSet::new(),
             ready: VecDeque::new(),
             work: VecDeque::new(),
+            usage_at_end: None,
         }
     }
 
@@ -264,8 +269,13 @@ impl Kernel {
             .is_some_and(|vmo| !vmo.busy.is_empty())
     }
 
-    /// Every VMO that holds pages: id, name, size in bytes, resident pages.
-    pub fn usage(&self) -> Vec<(VmoId, String, u64, u64)> {
+    /// What [`Kernel::usage`] was when the last process ended, before its VMOs went with it; what it is now if none has.
+    pub fn usage_at_end(&self) -> Vec<VmoUsage> {
+        self.usage_at_end.clone().unwrap_or_else(|| self.usage())
+    }
+
+    /// Every VMO that holds pages.
+    pub fn usage(&self) -> Vec<VmoUsage> {
         let roots = self
             .vmos
             .iter()

@@ -45,7 +45,7 @@ mod wait;
 mod work;
 
 pub use ids::{JobId, ObjectRef, PagerId, PortId, ProcessId, ThreadId, Token, VmarId};
-pub use kernel::{FaultOutcome, Kernel, SyscallOutcome};
+pub use kernel::{FaultOutcome, Kernel, SyscallOutcome, VmoUsage};
 pub use memory::{MemoryOp, MemoryOpId, MemoryResult, Pages, VmoId};
 pub use sequence::{MAX_RUN, Sequence};
 pub use task::{EXCEPTION_KILL, NewProcess};

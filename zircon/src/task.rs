@@ -275,7 +275,9 @@ impl Kernel {
             return;
         };
         process.ended = true;
-        for thread in std::mem::take(&mut process.threads) {
+        let threads = std::mem::take(&mut process.threads);
+        self.usage_at_end = Some(self.usage());
+        for thread in threads {
             self.end_thread(thread);
         }
         self.remove_all_mappings(id);

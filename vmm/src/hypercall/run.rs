@@ -1,5 +1,6 @@
 //! A vCPU's thread: enter the guest, look at why it came back, enter again.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -68,12 +69,15 @@ impl Runner {
         self.index
     }
 
-    /// Runs the vCPU until the VM stops; whatever goes wrong stops the VM.
+    /// Runs the vCPU until the VM stops; whatever goes wrong stops the VM, a panic of this thread as well.
     pub fn run(mut self) {
-        if let Err(error) = self.run_until_stopped() {
-            self.vm
-                .stop(End::GuestKernel(format!("vCPU {}: {error}", self.index)));
-        }
+        let (vm, index) = (Arc::clone(&self.vm), self.index);
+        let what = match catch_unwind(AssertUnwindSafe(|| self.run_until_stopped())) {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "its thread panicked".into(),
+        };
+        vm.stop(End::GuestKernel(format!("vCPU {index}: {what}")));
     }
 
     fn run_until_stopped(&mut self) -> Result<(), RunError> {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
-use zircon::{Kernel, ProcessId, ThreadId, VmoId};
+use zircon::{Kernel, ProcessId, ThreadId, VmoId, VmoUsage};
 
 use super::mailbox::{Item, Mailbox};
 use super::spaces::Spaces;
@@ -194,9 +194,9 @@ impl Vm {
         lock(&self.end).clone()
     }
 
-    /// Resident pages of every VMO: id, name, size in bytes, resident pages.
-    pub(crate) fn usage(&self) -> Vec<(VmoId, String, u64, u64)> {
-        self.core().usage()
+    /// What every VMO holds, or held when the program ended.
+    pub(crate) fn usage(&self) -> Vec<VmoUsage> {
+        self.core().usage_at_end()
     }
 
     /// What each waiting thread waits for, for the report of a run that was stopped.

@@ -4,6 +4,7 @@
 //! read into a buffer, installed, and published, in runs of at most [`RUN`] pages. What is read ahead of a request may fail
 //! without anybody noticing; what was asked for fails the request.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::Mutex;
 
@@ -20,14 +21,37 @@ const RUN: u64 = 64;
 #[derive(Debug)]
 pub(crate) struct HostVmo {
     pager: Arc<dyn HostPager>,
+    /// Its size.
+    pages: u64,
     ahead: Mutex<ReadAhead>,
 }
 
 impl HostVmo {
     pub fn new(pager: Arc<dyn HostPager>) -> Self {
         HostVmo {
+            pages: pager.size().div_ceil(PAGE_SIZE),
             pager,
             ahead: Mutex::new(ReadAhead::new()),
+        }
+    }
+
+    /// Asks the pager. One that panics, or would block where it may, has failed: the request must not stay open.
+    fn read(&self, offset: u64, buffer: &mut [u8], wait: Wait) -> Result<(), ReadError> {
+        let length = buffer.len();
+        let failed = |what| ReadError::Failed {
+            status: Status::IO,
+            reason: format!(
+                "the pager {what}, asked for {length} bytes at {offset}: {:?}",
+                self.pager
+            ),
+        };
+        let read = catch_unwind(AssertUnwindSafe(|| self.pager.read(offset, buffer, wait)));
+        match read {
+            Err(_) => Err(failed("panicked")),
+            Ok(Err(ReadError::WouldBlock)) if wait == Wait::Allowed => {
+                Err(failed("would not wait"))
+            }
+            Ok(read) => read,
         }
     }
 }
@@ -39,8 +63,7 @@ impl Vm {
         let Some(host) = lock(&self.host_vmos).get(&pages.vmo).cloned() else {
             return;
         };
-        let total = host.pager.size().div_ceil(PAGE_SIZE);
-        let plan = lock(&host.ahead).plan(pages.range(), total);
+        let plan = lock(&host.ahead).plan(pages.range(), host.pages);
         self.serve(&host, pages, plan.end, Wait::Never);
     }
 
@@ -124,7 +147,7 @@ impl Vm {
     ) -> Result<(), ReadError> {
         let bytes = (run.count * PAGE_SIZE) as usize;
         buffer.resize(bytes, 0);
-        host.pager.read(run.first * PAGE_SIZE, buffer, wait)?;
+        host.read(run.first * PAGE_SIZE, buffer, wait)?;
         let begun = self.core().supply_begin(run);
         let begun = begun.map_err(|status| ReadError::Failed {
             status,

@@ -192,9 +192,9 @@ impl Loader<'_> {
         };
         let pager = SegmentPager::new(Arc::clone(source), layout)?;
         let name = match (segment.write, segment.execute) {
-            (true, _) => "data",
-            (false, true) => "text",
-            (false, false) => "rodata",
+            (true, _) => "program data",
+            (false, true) => "program text",
+            (false, false) => "program rodata",
         };
         let vmo = self.host_vmo(name, Arc::new(pager))?;
         self.map(vmo, segment.pages().start, segment.write, segment.execute)
