@@ -1,11 +1,7 @@
 //! The event loop of a run: the core's deadlines, the preemption tick, the time limit, Ctrl-C, and the end.
 
 use std::fmt;
-<<<<<<< HEAD
-use std::io;
-=======
 use std::io::{self, Write};
->>>>>>> itests
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,13 +14,8 @@ use rustix::time::{
 };
 
 use event_manager::{EventManager, EventOps, EventSet, Events, MutEventSubscriber, SubscriberOps};
-<<<<<<< HEAD
-use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
-=======
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::io::retry_on_intr;
-use vmm_sys_util::timerfd::TimerFd;
->>>>>>> itests
 
 use crate::config::Output;
 use crate::hypercall::{HostSide, Vm};
