@@ -270,7 +270,7 @@ fn pager_supply_pages_is_linear() {
         p.m.pager_supply_pages(p.pager, p.vmo, 0, 4096 << 15, aux, 0)
             .unwrap();
         let took = start.elapsed();
-        assert!(took.as_secs() < 5, "{took:?}");
+        assert!(took.as_secs() < 15, "{took:?}");
         p.m.vmo_write(p.vmo, 0, &vec![1; 4096 << 15]).unwrap();
     }
 }

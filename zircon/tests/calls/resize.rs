@@ -123,7 +123,7 @@ fn vmo_set_size_of_many_fragments() {
     let start = std::time::Instant::now();
     m.vmo_set_size(vmo, 0).unwrap();
     let took = start.elapsed();
-    assert!(took.as_secs() < 5, "{took:?}");
+    assert!(took.as_secs() < 15, "{took:?}");
     assert_eq!(m.committed(vmo), 0);
 }
 

@@ -163,7 +163,7 @@ fn vmo_read_large_is_linear() {
     let args = [vmo.into(), to, 0, pages * 4096];
     assert_eq!(m.call(N::VmoRead, &args), Status::OK);
     assert!(
-        start.elapsed().as_secs() < 5,
+        start.elapsed().as_secs() < 15,
         "{:?} for 256 MiB",
         start.elapsed()
     );

@@ -110,11 +110,22 @@ enum Op {
     PortWait,
 }
 
+/// Bytes that were read; too many to print.
+#[derive(Clone, PartialEq, Eq)]
+struct Data(Bytes);
+
+impl std::fmt::Debug for Data {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let sum: u64 = self.0.iter().map(|byte| u64::from(*byte)).sum();
+        write!(f, "{} bytes, sum {sum}", self.0.len())
+    }
+}
+
 /// How an operation ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum End {
     Status(Status),
-    Read(Bytes),
+    Read(Data),
     Packet(Packet),
     /// A touch that goes through.
     Retry,
@@ -419,7 +430,7 @@ impl Model {
             *offset += now;
             *length -= now;
         }
-        Some(End::Read(std::mem::take(got)))
+        Some(End::Read(Data(std::mem::take(got))))
     }
 
     fn write(

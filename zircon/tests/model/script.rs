@@ -8,7 +8,7 @@ use protocol::syscall::SyscallNumber as N;
 use protocol::{PAGE_SIZE, Status};
 use zircon::{Access, FaultOutcome, OpResult, ThreadId, Token, VmoId};
 
-use super::{End, Kind, Model, OK, Op, Page, Source};
+use super::{Data, End, Kind, Model, OK, Op, Page, Source};
 use crate::common::{Outcome, TestMachine, Touch, read_packet};
 
 const THREADS: usize = 5;
@@ -241,9 +241,7 @@ impl Player {
         expected: Result<End, usize>,
     ) {
         let got = self.m.call_on(thread, number, args);
-        let is_fatal = |(_, end): &(usize, End)| matches!(end, End::Fatal(_));
-        if self.model.ended.iter().any(is_fatal) {
-            // The call woke a touch that took the process with it, and the caller.
+        if self.is_fatal() {
             return;
         }
         match (got, expected) {
@@ -267,7 +265,7 @@ impl Player {
     fn end(&self, value: u64, buffer: u64, length: u64, like: &End) -> End {
         let status = Status::from_register(value);
         match like {
-            End::Read(_) if status == Status::OK => End::Read(self.m.peek(buffer, length)),
+            End::Read(_) if status == Status::OK => End::Read(Data(self.m.peek(buffer, length))),
             End::Packet(_) if status == Status::OK => {
                 End::Packet(read_packet(&self.m.peek(buffer, 48)).into())
             }
@@ -299,11 +297,14 @@ impl Player {
         here.count() > 1
     }
 
+    /// Whether bytes of a root are about to be read or written; another such operation on it would race with that one.
     fn has_transfer(&self, root: usize) -> bool {
         let waits = self.model.waits.iter().flatten();
         waits.clone().any(|op| match op {
-            Op::Read { vmo, .. } | Op::Write { vmo, .. } => self.model.root(*vmo, 0).0 == root,
-            _ => false,
+            Op::Read { vmo, .. } | Op::Write { vmo, .. } | Op::Tail { vmo, .. } => {
+                self.model.root(*vmo, 0).0 == root
+            }
+            Op::Touch { .. } | Op::PortWait => false,
         })
     }
 
@@ -412,7 +413,11 @@ impl Player {
     }
 
     fn set_size(&mut self, vmo: usize, size: u64) {
-        let Some(thread) = self.free.pop_if(|_| self.model.vmos[vmo].open) else {
+        let has_tail = !size.is_multiple_of(PAGE_SIZE);
+        if !self.model.vmos[vmo].open || has_tail && self.has_transfer(vmo) {
+            return;
+        }
+        let Some(thread) = self.free.pop() else {
             return;
         };
         let expected = self.model.set_size(vmo, size);
@@ -422,7 +427,10 @@ impl Player {
 
     fn set_content(&mut self, vmo: usize, size: u64) {
         let root = self.model.root(vmo, 0).0;
-        let busy = self.is_delicate(root) || self.is_crowded(root) || self.free.is_empty();
+        let busy = self.has_transfer(root)
+            || self.is_delicate(root)
+            || self.is_crowded(root)
+            || self.free.is_empty();
         if !self.model.vmos[vmo].open || busy {
             return;
         }
@@ -453,18 +461,28 @@ impl Player {
                 return;
             }
         }
-        let got = self.m.pager_supply_pages(
-            self.pagers[pager],
-            self.handles[vmo],
+        let args = [
+            self.pagers[pager].into(),
+            self.handles[vmo].into(),
             page * PAGE_SIZE,
             count * PAGE_SIZE,
-            self.handles[aux],
+            self.handles[aux].into(),
             aux_page * PAGE_SIZE,
-        );
-        assert_eq!(got.err().unwrap_or(Status::OK), expected);
+        ];
+        let main = self.m.main.thread;
+        let got = self.m.call_on(main, N::PagerSupplyPages, &args);
         if expected == Status::OK {
             self.model.supply(vmo, page, count, aux, aux_page);
         }
+        if !self.is_fatal() {
+            assert_eq!(got, Outcome::Value(expected.to_register()));
+        }
+    }
+
+    /// Whether the step woke a touch that takes the process with it, and with it whoever made the call.
+    fn is_fatal(&self) -> bool {
+        let mut ends = self.model.ended.iter();
+        ends.any(|(_, end)| matches!(end, End::Fatal(_)))
     }
 
     fn detach(&mut self, vmo: usize) {
