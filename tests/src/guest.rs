@@ -163,7 +163,10 @@ impl Guest {
         let limit = config.timeout.map_or(TIMEOUT, |limit| limit + WATCHDOG);
         let (done, ended) = mpsc::channel();
         // Not joined on a time-out: a VM that cannot be stopped ends with the process.
-        thread::spawn(move || done.send(vmm::vm::run(config)));
+        thread::spawn(move || {
+            // Nobody waits any more when the deadline has passed.
+            let _ = done.send(vmm::vm::run(config));
+        });
         let outcome = match ended.recv_timeout(limit) {
             Ok(outcome) => outcome?,
             Err(why) => {

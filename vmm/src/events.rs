@@ -8,10 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
+
 use event_manager::{EventManager, EventOps, EventSet, Events, MutEventSubscriber, SubscriberOps};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::io::retry_on_intr;
-use vmm_sys_util::timerfd::TimerFd;
 
 use crate::config::Output;
 use crate::hypercall::{HostSide, Vm};
@@ -32,8 +36,10 @@ const PIPE_BUF: usize = 4096;
 
 /// The descriptors of the event loop, as the VM's other threads use them.
 pub(crate) struct Signals {
-    deadline: Mutex<Deadline>,
-    tick: Mutex<TimerFd>,
+    deadline: Timer,
+    /// What `deadline` is set to, in nanoseconds since the VM started.
+    armed: Mutex<Option<i64>>,
+    tick: Timer,
     ticking: AtomicBool,
     /// Readable once the VM has ended, and ever after.
     ended: OwnedFd,
@@ -41,10 +47,38 @@ pub(crate) struct Signals {
     output: Output,
 }
 
-struct Deadline {
-    timer: TimerFd,
-    /// What the timer is set to, in nanoseconds since the VM started.
-    armed: Option<i64>,
+/// A timer that can be set from any thread; reading it never waits.
+struct Timer(OwnedFd);
+
+impl Timer {
+    fn new() -> io::Result<Timer> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        Ok(Timer(timerfd_create(TimerfdClockId::Monotonic, flags)?))
+    }
+
+    /// Goes off after `first` (zero: never), then every `period` (zero: once).
+    fn set(&self, first: Duration, period: Duration) {
+        let spec = |duration: Duration| Timespec {
+            tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: duration.subsec_nanos().into(),
+        };
+        let times = Itimerspec {
+            it_value: spec(first),
+            it_interval: spec(period),
+        };
+        if let Err(error) = timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &times) {
+            log::error!("a timer of the event loop: {error}");
+        }
+    }
+
+    fn stop(&self) {
+        self.set(Duration::ZERO, Duration::ZERO);
+    }
+
+    /// Takes note that it went off. Somebody may have set it anew since: then there is nothing to read.
+    fn clear(&self) {
+        let _ = rustix::io::read(&self.0, &mut [0; 8]);
+    }
 }
 
 impl fmt::Debug for Signals {
@@ -58,11 +92,9 @@ impl fmt::Debug for Signals {
 impl Signals {
     pub fn new(progress: Option<Progress>, output: Output) -> io::Result<Arc<Self>> {
         Ok(Arc::new(Signals {
-            deadline: Mutex::new(Deadline {
-                timer: TimerFd::new()?,
-                armed: None,
-            }),
-            tick: Mutex::new(TimerFd::new()?),
+            deadline: Timer::new()?,
+            armed: Mutex::new(None),
+            tick: Timer::new()?,
             ticking: AtomicBool::new(false),
             ended: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
             progress,
@@ -70,12 +102,8 @@ impl Signals {
         }))
     }
 
-    fn deadline(&self) -> std::sync::MutexGuard<'_, Deadline> {
-        self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn tick(&self) -> std::sync::MutexGuard<'_, TimerFd> {
-        self.tick.lock().unwrap_or_else(PoisonError::into_inner)
+    fn armed(&self) -> std::sync::MutexGuard<'_, Option<i64>> {
+        self.armed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -112,29 +140,26 @@ pub(crate) struct Side(pub Arc<Signals>);
 
 impl HostSide for Side {
     fn set_deadline(&self, deadline: Option<i64>, now: i64) {
-        let mut state = self.0.deadline();
-        if state.armed == deadline {
+        let mut armed = self.0.armed();
+        if *armed == deadline {
             return;
         }
-        state.armed = deadline;
-        let set = match deadline {
-            // Zero would disarm it.
+        *armed = deadline;
+        match deadline {
+            // Zero would stop it.
             Some(at) => {
                 let ahead = u64::try_from(at.saturating_sub(now)).unwrap_or(0).max(1);
-                state.timer.reset(Duration::from_nanos(ahead), None)
+                self.0
+                    .deadline
+                    .set(Duration::from_nanos(ahead), Duration::ZERO);
             }
-            None => state.timer.clear(),
-        };
-        if let Err(error) = set {
-            log::error!("the timer for deadlines: {error}");
+            None => self.0.deadline.stop(),
         }
     }
 
     fn start_tick(&self) {
-        if !self.0.ticking.swap(true, Ordering::Relaxed) {
-            if let Err(error) = self.0.tick().reset(TICK, Some(TICK)) {
-                log::error!("the preemption timer: {error}");
-            }
+        if !self.0.ticking.swap(true, Ordering::SeqCst) {
+            self.0.tick.set(TICK, TICK);
         }
     }
 
@@ -166,21 +191,19 @@ pub(crate) fn run(
     interactive: bool,
 ) -> Result<(), event_manager::Error> {
     let mut manager = EventManager::new()?;
-    let mut limit = TimerFd::new().map_err(|error| io::Error::from_raw_os_error(error.errno()));
-    if let (Ok(limit), Some(timeout)) = (&mut limit, timeout) {
-        if let Err(error) = limit.reset(timeout.max(Duration::from_nanos(1)), None) {
-            log::error!("the time limit: {error}");
-        }
-    }
-    let interrupts = interactive.then(watch_interrupts).transpose();
-    let (limit, interrupts) = match (limit, interrupts) {
-        (Ok(limit), Ok(interrupts)) => (limit, interrupts),
-        (Err(error), _) | (_, Err(error)) => {
+    let sources =
+        Timer::new().and_then(|limit| Ok((limit, interactive.then(watch_interrupts).transpose()?)));
+    let (limit, interrupts) = match sources {
+        Ok(sources) => sources,
+        Err(error) => {
             log::error!("the event loop: {error}");
             vm.stop(End::Interrupted);
             return Ok(());
         }
     };
+    if let Some(timeout) = timeout {
+        limit.set(timeout.max(Duration::from_nanos(1)), Duration::ZERO);
+    }
     let (vm, signals) = (Arc::clone(vm), Arc::clone(signals));
     let watch = Arc::clone(&vm);
     manager.add_subscriber(Box::new(Loop {
@@ -208,17 +231,17 @@ fn watch_interrupts() -> io::Result<UnixStream> {
 struct Loop {
     vm: Arc<Vm>,
     signals: Arc<Signals>,
-    limit: TimerFd,
+    limit: Timer,
     interrupts: Option<UnixStream>,
 }
 
 impl Loop {
     fn descriptors(&self) -> [Option<RawFd>; 5] {
         [
-            Some(self.signals.deadline().timer.as_raw_fd()),
-            Some(self.signals.tick().as_raw_fd()),
+            Some(self.signals.deadline.0.as_raw_fd()),
+            Some(self.signals.tick.0.as_raw_fd()),
             Some(self.signals.ended.as_raw_fd()),
-            Some(self.limit.as_raw_fd()),
+            Some(self.limit.0.as_raw_fd()),
             self.interrupts.as_ref().map(AsRawFd::as_raw_fd),
         ]
     }
@@ -237,21 +260,17 @@ impl MutEventSubscriber for Loop {
     fn process(&mut self, events: Events, _ops: &mut EventOps) {
         match events.data() {
             0 => {
-                {
-                    let mut state = self.signals.deadline();
-                    // Readable, so this does not wait.
-                    let _ = state.timer.wait();
-                    state.armed = None;
-                }
+                self.signals.deadline.clear();
+                *self.signals.armed() = None;
                 self.vm.on_deadline();
             }
             1 => {
-                let _ = self.signals.tick().wait();
+                self.signals.tick.clear();
                 if !self.vm.on_tick() {
-                    self.signals.ticking.store(false, Ordering::Relaxed);
-                    if let Err(error) = self.signals.tick().clear() {
-                        log::error!("the preemption timer: {error}");
-                    }
+                    self.signals.tick.stop();
+                    self.signals.ticking.store(false, Ordering::SeqCst);
+                    // Somebody may have asked for it just before.
+                    self.vm.tick_if_contended();
                 }
             }
             2 => {}

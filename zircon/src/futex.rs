@@ -66,12 +66,9 @@ impl Kernel {
             return Err(Status::INVALID_ARGS);
         }
         let key = (wait.process, wait.address);
-        if wait.queued
-            && !self
-                .futexes
-                .get(&key)
-                .is_some_and(|queue| queue.contains(&token))
-        {
+        let late = op.deadline.is_some_and(|deadline| deadline <= self.now);
+        let queue = self.futexes.get(&key);
+        if wait.queued && !queue.is_some_and(|queue| queue.contains(&token)) {
             return OK;
         }
         if let Some(MemoryResult::Bytes(bytes)) = reply {
@@ -82,7 +79,6 @@ impl Kernel {
             wait.checked = true;
         }
         if wait.checked {
-            let late = op.deadline.is_some_and(|deadline| deadline <= self.now);
             let waiting = Waiting::Futex(key.0, key.1);
             return if late {
                 Err(Status::TIMED_OUT)
@@ -133,6 +129,10 @@ impl Kernel {
             }
         }
         for token in woken {
+            // It may not sleep yet, but wait for the page of its word.
+            if let Some(waiting) = self.ops.get(&token).map(|op| op.waiting) {
+                self.unregister(token, waiting);
+            }
             self.wake(token);
         }
         Ok(Started::Done(0))

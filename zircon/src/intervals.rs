@@ -71,6 +71,19 @@ impl Intervals {
             .map(|(s, e)| *s..*e)
     }
 
+    /// The parts of the set within `pages`.
+    pub fn within(&self, pages: Range<u64>) -> Vec<Range<u64>> {
+        let mut parts = Vec::new();
+        let mut at = pages.start;
+        while let Some(start) = self.next_in(at).filter(|&start| start < pages.end) {
+            at = self
+                .containing(start)
+                .map_or(pages.end, |range| range.end.min(pages.end));
+            parts.push(start..at);
+        }
+        parts
+    }
+
     /// First page at or after `page` that is in the set.
     pub fn next_in(&self, page: u64) -> Option<u64> {
         match self.containing(page) {
@@ -104,6 +117,8 @@ mod tests {
                     prop_assert_eq!(set.next_in(page), model.range(page..).next().copied());
                 }
                 prop_assert_eq!(set.is_empty(), model.is_empty());
+                let within: Vec<u64> = set.within(5..33).into_iter().flatten().collect();
+                prop_assert_eq!(within, model.range(5..33).copied().collect::<Vec<_>>());
             }
         }
     }

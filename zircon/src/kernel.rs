@@ -149,7 +149,7 @@ impl Kernel {
         args: &[u64; protocol::syscall::MAX_ARGS],
     ) -> SyscallOutcome {
         self.now = now;
-        let Some(process) = self.threads.get(&thread).map(|thread| thread.process) else {
+        let Some(process) = self.process_of_live(thread) else {
             return SyscallOutcome::Gone;
         };
         let begun = match SyscallNumber::from_register(number) {
@@ -174,7 +174,7 @@ impl Kernel {
         access: Access,
     ) -> FaultOutcome {
         self.now = now;
-        let Some(process) = self.threads.get(&thread).map(|thread| thread.process) else {
+        let Some(process) = self.process_of_live(thread) else {
             return FaultOutcome::Gone;
         };
         let body = Body::Fault {
@@ -196,8 +196,10 @@ impl Kernel {
         self.now = now;
         while let Some(&(deadline, token)) = self.timers.first().filter(|(at, _)| *at <= now) {
             self.timers.remove(&(deadline, token));
-            if let Some(Waiting::Port(port)) = self.ops.get(&token).map(|op| op.waiting) {
-                self.leave_port(port, token);
+            // A futex's queue tells who was woken: the waiter leaves it itself.
+            let waiting = self.ops.get(&token).map(|op| op.waiting);
+            if let Some(waiting) = waiting.filter(|w| !matches!(w, Waiting::Futex(..))) {
+                self.unregister(token, waiting);
             }
             self.wake(token);
         }
@@ -233,17 +235,25 @@ impl Kernel {
         })
     }
 
-    /// Where `thread`'s process has mapped a page: the lowest such address.
-    pub fn address_of(&self, thread: ThreadId, vmo: VmoId, page: u64) -> Option<u64> {
+    /// Where `thread`'s process has mapped a page: the lowest address that permits the access, else the lowest.
+    pub fn address_of(
+        &self,
+        thread: ThreadId,
+        (vmo, page): (VmoId, u64),
+        access: Access,
+    ) -> Option<u64> {
         let process = self.processes.get(&self.threads.get(&thread)?.process)?;
         let offset = page * protocol::PAGE_SIZE;
-        process.mappings.values().find_map(|mapping| {
+        let places = process.mappings.values().filter_map(|mapping| {
             let (root, start) = self.root(mapping.vmo, mapping.vmo_offset);
             let into = offset
                 .checked_sub(start)
                 .filter(|into| *into < mapping.length)?;
-            (root == vmo).then_some(mapping.base + into)
-        })
+            (root == vmo).then_some((mapping.permits(access), mapping.base + into))
+        });
+        places
+            .min_by_key(|&(permits, address)| (!permits, address))
+            .map(|(_, address)| address)
     }
 
     /// The process of a thread.
@@ -475,23 +485,26 @@ impl Kernel {
         }
     }
 
-    /// Gives a reference back. With the last one the VMO ends: its source owes COMPLETE, its storage is freed.
-    pub(crate) fn release(&mut self, id: VmoId) {
-        let Some(vmo) = self.vmos.get_mut(&id) else {
-            return;
-        };
-        vmo.references -= 1;
-        if vmo.references > 0 {
-            return;
+    /// Gives a reference back. With the last one the VMO ends: its source owes COMPLETE, its storage is freed. A slice
+    /// takes its parent's reference with it, and so on up: chains of slices can be long.
+    pub(crate) fn release(&mut self, mut id: VmoId) {
+        while let Some(vmo) = self.vmos.get_mut(&id) {
+            vmo.references -= 1;
+            if vmo.references > 0 {
+                return;
+            }
+            if let VmoKind::Slice { parent, .. } = vmo.kind {
+                self.vmos.remove(&id);
+                self.child_gone(parent);
+                id = parent;
+                continue;
+            }
+            let pages = std::mem::take(&mut vmo.pages);
+            self.resident -= pages.committed();
+            self.end_source(id);
+            self.work.push_back(Work::Free(id));
+            return self.bury(id);
         }
-        if let VmoKind::Slice { parent, .. } = vmo.kind {
-            self.vmos.remove(&id);
-            return self.child_gone(parent);
-        }
-        self.resident -= vmo.pages.committed();
-        self.end_source(id);
-        self.work.push_back(Work::Free(id));
-        self.bury(id);
     }
 
     /// Forgets a VMO that nothing refers to, unless its last packet is still in its port.

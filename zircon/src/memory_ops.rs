@@ -95,7 +95,13 @@ impl Kernel {
             (MemoryOp::Zero(pages), MemoryResult::Done) => {
                 self.publish(pages.vmo, pages.range(), PageState::Clean);
             }
-            (MemoryOp::Zero(pages), _) => self.resident -= pages.count,
+            (MemoryOp::Zero(pages), result) => {
+                self.resident -= pages.count;
+                // What the VMM could not install will not come: whoever waits for it is told.
+                if let (MemoryResult::Failed(status), None) = (result, token) {
+                    self.resolve(pages.vmo, pages.range(), Some(*status));
+                }
+            }
             (MemoryOp::Move { from, to, to_first }, MemoryResult::Done) => {
                 self.publish(from.vmo, from.range(), PageState::Absent);
                 self.publish(*to, *to_first..to_first + from.count, PageState::Clean);
@@ -108,7 +114,8 @@ impl Kernel {
         if let Some(token) = token {
             self.wake(token);
         }
-        for (id, ..) in touched {
+        for (id, pages, _) in touched {
+            self.drop_clean_pages(id, pages);
             let waiters = self
                 .vmos
                 .get_mut(&id)
@@ -128,7 +135,11 @@ impl Kernel {
         };
         vmo.pages.set(pages.clone(), state);
         if state != PageState::Absent {
-            vmo.zero.remove(pages.clone());
+            // Zeros that the pager did not supply are a change to its content.
+            for own in vmo.own_zero.within(pages.clone()) {
+                vmo.pages.set(own, PageState::Dirty);
+            }
+            vmo.end_zero(pages.clone());
             self.resolve(id, pages, None);
         }
     }

@@ -77,6 +77,16 @@ pub(crate) enum Waiting {
     Outside,
 }
 
+impl Waiting {
+    /// Whether a deadline ends the wait. Pages and memory operations take the time they take.
+    fn has_deadline(self) -> bool {
+        match self {
+            Waiting::Port(_) | Waiting::Observer(_) | Waiting::Futex(..) | Waiting::Outside => true,
+            Waiting::Nothing | Waiting::Memory | Waiting::Busy(_) | Waiting::Request(_) => false,
+        }
+    }
+}
+
 /// How a step ended.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
@@ -135,7 +145,7 @@ impl Kernel {
                 Ok(Step::Become(body)) => op.body = body,
                 Ok(Step::Wait(waiting)) => {
                     op.waiting = waiting;
-                    if let Some(deadline) = op.deadline {
+                    if let Some(deadline) = op.deadline.filter(|_| waiting.has_deadline()) {
                         self.timers.insert((deadline, token));
                     }
                     self.ops.insert(token, op);
@@ -162,10 +172,9 @@ impl Kernel {
             Body::PortWait(wait) => self.step_port_wait(token, op, wait),
             Body::WaitOne(wait) => self.step_wait_one(token, op, wait),
             Body::FutexWait(wait) => self.step_futex_wait(token, op, wait),
-            Body::Sleep if op.deadline.is_some_and(|deadline| deadline > self.now) => {
-                Ok(Step::Wait(Waiting::Outside))
-            }
-            Body::Sleep => OK,
+            // No deadline is one that never comes.
+            Body::Sleep if op.deadline.is_some_and(|deadline| deadline <= self.now) => OK,
+            Body::Sleep => Ok(Step::Wait(Waiting::Outside)),
             Body::Supply(supply) => self.step_supply(token, op, supply),
             Body::ZeroRange(zero) => self.step_zero_range(token, op, zero),
             Body::Flush(flushing) => self.step_flush(token, flushing),
@@ -177,6 +186,7 @@ impl Kernel {
     /// An operation is over: gives back what it holds and says how it ended.
     fn end(&mut self, token: Token, op: Op, result: Result<u64, Status>) -> OpResult {
         self.forget_deadline(token, &op);
+        self.abandon_request(token, &op.body);
         for &vmo in &op.holds {
             self.release(vmo);
         }
@@ -201,6 +211,14 @@ impl Kernel {
                 }
                 OpResult::Returned(result.unwrap_or_else(Status::to_register))
             }
+        }
+    }
+
+    /// A read that was woken early may end without the rest of what it asked for.
+    fn abandon_request(&mut self, token: Token, body: &Body) {
+        if let Body::Transfer(transfer) = body {
+            let (root, _) = self.root(transfer.vmo, 0);
+            self.unregister(token, Waiting::Request(root));
         }
     }
 
@@ -250,10 +268,14 @@ impl Kernel {
     }
 
     /// Ends an operation because its thread ends. Nothing is reported; a memory operation under way goes on, and so does an
-    /// operation that has begun to change which pages are there.
+    /// operation that has begun to change which pages are there, or that keeps storage until page tables have forgotten it.
     pub(crate) fn cancel(&mut self, token: Token) {
         if let Some(op) = self.ops.get_mut(&token)
-            && matches!(op.body, Body::ZeroRange(_) | Body::Supply(_))
+            && matches!(
+                op.body,
+                Body::ZeroRange(_) | Body::Supply(_) | Body::Flush(_)
+            )
+            && !matches!(op.waiting, Waiting::Request(_))
         {
             op.thread = None;
             return;
@@ -262,6 +284,7 @@ impl Kernel {
             return;
         };
         self.unregister(token, op.waiting);
+        self.abandon_request(token, &op.body);
         self.forget_deadline(token, &op);
         match &op.body {
             Body::CopyOut(copy) => self.undo(&copy.undo),

@@ -91,7 +91,10 @@ impl Kernel {
         self.wake_all(woken);
         self.pump_source(id, queued);
         if state == SourceState::Detached && was == SourceState::Attached {
-            self.drop_clean_pages(id);
+            if let Some(vmo) = self.vmos.get_mut(&id) {
+                vmo.zero = vmo.own_zero.clone();
+            }
+            self.drop_clean_pages(id, 0..u64::MAX);
         }
     }
 

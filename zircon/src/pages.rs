@@ -5,6 +5,9 @@ use std::ops::Range;
 
 const LEAF_PAGES: u64 = 512;
 
+/// Most pages of storage that [`PageMap::run_length`] looks at.
+const MAX_RUN: u64 = 512;
+
 /// What a page slot holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(u8)]
@@ -118,17 +121,10 @@ impl PageMap {
             .map(|(page, _)| page)
     }
 
-    /// The committed pages of `range` as maximal runs.
-    pub fn committed_runs(&self, range: Range<u64>) -> Vec<Range<u64>> {
-        let committed = self
-            .occupied(range)
-            .into_iter()
-            .filter(|&page| self.get(page).is_committed());
-        runs(committed)
-    }
-
-    /// How many pages from `page` on, at most `limit`, satisfy `same`.
+    /// How many pages from `page` on satisfy `same`: at most `limit`, and not all of a long run, so that who goes through
+    /// it piece by piece does not look at the rest each time.
     pub fn run_length(&self, page: u64, limit: u64, same: impl Fn(PageState) -> bool) -> u64 {
+        let limit = limit.min(MAX_RUN);
         (0..limit)
             .find(|ahead| !same(self.get(page + ahead)))
             .unwrap_or(limit)
@@ -164,7 +160,7 @@ mod tests {
         assert_eq!(map.first_occupied(514..far), None);
         assert_eq!(map.occupied(512..u64::MAX), vec![512, 513, far]);
         assert_eq!(
-            map.committed_runs(0..u64::MAX),
+            runs(map.occupied(0..u64::MAX)),
             vec![510..514, far..far + 1]
         );
         assert_eq!(map.run_length(510, 100, PageState::is_committed), 4);

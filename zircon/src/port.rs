@@ -177,6 +177,10 @@ impl Kernel {
         let Provider::Pager { port, .. } = source.provider else {
             return;
         };
+        if !self.ports.contains_key(&port) {
+            // Requests stay until they are answered; nobody hears of them, and nothing is held for a packet.
+            return source.silence();
+        }
         let Some(change) = source.next_packet(was_queued) else {
             return;
         };
@@ -198,6 +202,7 @@ impl Kernel {
         };
         for item in port.queue {
             if let Item::Source(vmo) = item {
+                self.pump_source(vmo, true);
                 self.bury(vmo);
             }
         }

@@ -6,7 +6,6 @@ use protocol::{MAX_VMO_SIZE, PAGE_SIZE, RawHandle, Rights, Status};
 
 use crate::handle::require;
 use crate::ids::{Token, VmoId};
-use crate::intervals::Intervals;
 use crate::kernel::{Begin, Caller, Kernel};
 use crate::memory::{MemoryOp, Pages};
 use crate::op::{Body, OK, Op, Step, StepResult, Waiting};
@@ -22,6 +21,8 @@ pub(crate) struct ZeroRange {
     vmo: VmoId,
     /// First of all, give the VMO this content size (and the size that goes with it).
     resize: Option<u64>,
+    /// It changes the VMO's size: the next change waits until `drop` is empty.
+    resizing: bool,
     /// Pages to drop.
     drop: Range<u64>,
     /// The dropped pages are still inside the VMO: they are zero from now on, nobody is asked for them.
@@ -53,6 +54,7 @@ impl Kernel {
         let zero = ZeroRange {
             vmo: id,
             resize: Some(size),
+            resizing: false,
             drop: 0..0,
             inside: false,
             clear: (0, 0),
@@ -82,6 +84,7 @@ impl Kernel {
         Ok(Some(Body::ZeroRange(ZeroRange {
             vmo,
             resize: None,
+            resizing: false,
             drop,
             inside: true,
             clear,
@@ -94,6 +97,25 @@ impl Kernel {
         op: &mut Op,
         zero: &mut ZeroRange,
     ) -> StepResult {
+        if !op.holds.contains(&zero.vmo) {
+            // A property's value was copied in before the VMO was known.
+            self.hold(zero.vmo);
+            op.holds.push(zero.vmo);
+        }
+        let result = self.zero_range(token, op, zero);
+        if zero.resizing && (zero.drop.is_empty() || result.is_err()) {
+            zero.resizing = false;
+            if let Some(vmo) = self.vmos.get_mut(&zero.vmo) {
+                vmo.resizing = false;
+                for waiter in std::mem::take(&mut vmo.busy_waiters) {
+                    self.wake(waiter);
+                }
+            }
+        }
+        result
+    }
+
+    fn zero_range(&mut self, token: Token, op: &mut Op, zero: &mut ZeroRange) -> StepResult {
         op.take_reply()?;
         if let Some(size) = zero.resize {
             let vmo = self.vmos.get_mut(&zero.vmo).ok_or(Status::BAD_STATE)?;
@@ -101,20 +123,13 @@ impl Kernel {
                 return self.wait_busy(zero.vmo, token);
             }
             zero.resize = None;
+            zero.resizing = true;
             (zero.drop, zero.clear) = self.resize(zero.vmo, size)?;
         }
         if !zero.drop.is_empty()
             && let Some(wait) = self.drop_pages(token, zero)?
         {
             return Ok(wait);
-        }
-        if let Some(vmo) = self.vmos.get_mut(&zero.vmo)
-            && !zero.inside
-            && std::mem::take(&mut vmo.resizing)
-        {
-            for waiter in std::mem::take(&mut vmo.busy_waiters) {
-                self.wake(waiter);
-            }
         }
         if let Some(error) = op.error.take() {
             return Err(error);
@@ -158,7 +173,7 @@ impl Kernel {
         let rounded = page_round(size).ok_or(Status::OUT_OF_RANGE)?;
         let vmo = self.vmos.get_mut(&id).ok_or(Status::BAD_STATE)?;
         let (old, new) = (vmo.page_count(), rounded / PAGE_SIZE);
-        let clear = rest_of_page(size.min(vmo.stream_size));
+        let clear = rest_of_page(size);
         vmo.size = rounded;
         vmo.stream_size = size;
         vmo.resizing = true;
@@ -169,11 +184,11 @@ impl Kernel {
             });
         }
         if new > old && matches!(vmo.kind, VmoKind::Paged(_)) {
-            vmo.zero.insert(old..new);
+            vmo.make_zero(old..new);
         }
         if new < old {
             // Absent pages of the cut count as answered: whoever waits finds the VMO's new end.
-            vmo.zero.remove(new..old);
+            vmo.end_zero(new..old);
             self.resolve(id, new..old, None);
         }
         Ok((new..old.max(new), clear))
@@ -188,15 +203,14 @@ impl Kernel {
             return self.wait_busy(zero.vmo, token).map(Some);
         }
         let paged = matches!(vmo.kind, VmoKind::Paged(_));
-        let run = vmo
-            .pages
-            .committed_runs(zero.drop.clone())
-            .into_iter()
-            .next();
+        let run = vmo.pages.first_occupied(zero.drop.clone()).map(|first| {
+            let limit = zero.drop.end - first;
+            first..first + vmo.pages.run_length(first, limit, PageState::is_committed)
+        });
         let dropped = zero.drop.start..run.as_ref().map_or(zero.drop.end, |run| run.end);
         vmo.pages.set(dropped.clone(), PageState::Absent);
         if zero.inside && paged {
-            vmo.zero.insert(dropped.clone());
+            vmo.make_zero(dropped.clone());
         }
         zero.drop.start = dropped.end;
         if zero.inside && paged {
@@ -212,19 +226,19 @@ impl Kernel {
         Ok(Some(Step::Wait(Waiting::Memory)))
     }
 
-    /// Drops every page of a VMO that its pager supplied and nobody wrote to (detach).
-    pub(crate) fn drop_clean_pages(&mut self, id: VmoId) {
+    /// Drops the pages of a detached VMO that its pager supplied and nobody wrote to. Those that an operation works on go
+    /// when it ends.
+    pub(crate) fn drop_clean_pages(&mut self, id: VmoId, pages: Range<u64>) {
         let mut drops = Vec::new();
-        let Some(vmo) = self.vmos.get_mut(&id) else {
+        let Some(vmo) = self.vmos.get_mut(&id).filter(|vmo| vmo.is_detached()) else {
             return;
         };
         let idle = |page: &u64| !vmo.conflicts(&(*page..*page + 1), true);
-        let clean = vmo.pages.occupied(0..vmo.page_count()).into_iter();
+        let clean = vmo.pages.occupied(pages).into_iter();
         let clean = clean
             .filter(|&page| vmo.pages.get(page) == PageState::Clean)
             .filter(idle);
         let clean: Vec<u64> = clean.collect();
-        vmo.zero = Intervals::default();
         for run in crate::pages::runs(clean) {
             vmo.pages.set(run.clone(), PageState::Absent);
             let pages = Pages {

@@ -66,6 +66,8 @@ struct Waiter {
     /// The first page the waiter needs: its arrival wakes an early waiter, its failure fails any waiter.
     page: u64,
     early: bool,
+    /// Woken early: it wants the rest of the request, but waits for nothing at present.
+    awake: bool,
     error: Option<Status>,
 }
 
@@ -103,18 +105,21 @@ impl PageSource {
 
     /// Makes `token` wait for absent pages from `range.start` on; says what new range has to be asked for.
     ///
-    /// `early` waiters (`zx_vmo_read`) are woken as soon as their first page is there. Ranges follow the overlap rules:
+    /// `early` waiters (`zx_vmo_read`) are woken as soon as their first page is there, and keep their request alive until
+    /// they say that they are done with it ([`PageSource::cancel`]). Ranges follow the overlap rules:
     /// a start inside an outstanding request joins it; an end inside one is cut.
     pub fn request(&mut self, range: Range<u64>, token: Token, early: bool) -> Option<Range<u64>> {
         let waiter = Waiter {
             token,
             page: range.start,
             early,
+            awake: false,
             error: None,
         };
         let mut end = range.end;
         if let Some((_, leader)) = self.requests.range_mut(range.start + 1..).next() {
             if range.start >= leader.start {
+                leader.waiters.retain(|waiter| waiter.token != token);
                 leader.waiters.push(waiter);
                 return None;
             }
@@ -142,18 +147,14 @@ impl PageSource {
                 break;
             }
             request.unresolved.remove(range.clone());
-            for waiter in &mut request.waiters {
-                if range.contains(&waiter.page) && error.is_some() {
-                    waiter.error = error;
-                }
-            }
-            request.waiters.retain(|waiter| {
-                let wake = waiter.early && range.contains(&waiter.page);
-                if wake {
+            let waiting = request.waiters.iter_mut().filter(|waiter| !waiter.awake);
+            for waiter in waiting.filter(|waiter| range.contains(&waiter.page)) {
+                waiter.error = error.or(waiter.error);
+                if waiter.early {
+                    waiter.awake = true;
                     woken.push((waiter.token, waiter.error));
                 }
-                !wake
-            });
+            }
             if request.unresolved.is_empty() {
                 ended.push(end);
             }
@@ -177,7 +178,7 @@ impl PageSource {
             .collect()
     }
 
-    /// `token` no longer waits; a request that nobody waits for any more is dropped.
+    /// `token` no longer wants anything; a request that nobody wants any more is dropped.
     pub fn cancel(&mut self, token: Token) {
         let mut dropped = Vec::new();
         for (&end, request) in &mut self.requests {
@@ -200,11 +201,8 @@ impl PageSource {
         if self.in_port == Some(InPort::Request(end)) {
             self.in_port = None;
         }
-        request
-            .waiters
-            .into_iter()
-            .map(|waiter| (waiter.token, waiter.error))
-            .collect()
+        let waiting = request.waiters.into_iter().filter(|waiter| !waiter.awake);
+        waiting.map(|waiter| (waiter.token, waiter.error)).collect()
     }
 
     /// COMPLETE is owed from now on.

@@ -2,7 +2,7 @@
 //!
 //! Run by run, front to back: a slot that holds anything keeps it and the auxiliary page is freed; an absent slot takes
 //! the auxiliary page, or becomes a zero page where the auxiliary VMO has none. Afterwards the auxiliary range has no
-//! pages left.
+//! pages left; nor has it if the call fails once it has begun.
 
 use protocol::{PAGE_SIZE, RawHandle, Rights, Status};
 
@@ -24,6 +24,12 @@ pub(crate) struct Supply {
     aux_page: u64,
     /// Pages still to go.
     count: u64,
+    /// Something has changed.
+    begun: bool,
+    /// Pages of the move under way.
+    moving: u64,
+    /// What the call will return: from then on the auxiliary pages are only dropped.
+    failed: Option<Status>,
 }
 
 /// The arguments of the call, in its order.
@@ -42,6 +48,16 @@ pub(crate) fn check_range(offset: u64, length: u64, size: u64) -> Result<(), Sta
     match offset.checked_add(length) {
         Some(end) if end <= size => Ok(()),
         _ => Err(Status::OUT_OF_RANGE),
+    }
+}
+
+impl Supply {
+    /// The move under way did not happen: its auxiliary pages are among those to be dropped.
+    fn fail_move(&mut self, status: Status) {
+        self.page -= self.moving;
+        self.aux_page -= self.moving;
+        self.count += self.moving;
+        self.failed = Some(status);
     }
 }
 
@@ -77,6 +93,9 @@ impl Kernel {
             aux: aux_root,
             aux_page: aux_start / PAGE_SIZE,
             count: length / PAGE_SIZE,
+            begun: false,
+            moving: 0,
+            failed: None,
         };
         self.begin(caller, Body::Supply(supply), vec![vmo, aux_root])
     }
@@ -96,65 +115,101 @@ impl Kernel {
         op: &mut Op,
         supply: &mut Supply,
     ) -> StepResult {
-        op.take_reply()?;
+        match op.take_reply() {
+            Ok(reply) => supply.begun |= reply.is_some(),
+            Err(status) if !supply.begun => return Err(status),
+            Err(status) => supply.fail_move(status),
+        }
+        supply.moving = 0;
         loop {
-            if supply.count == 0 {
-                return OK;
-            }
-            let vmo = self.vmos.get(&supply.vmo).ok_or(Status::BAD_STATE)?;
-            let aux = self.vmos.get(&supply.aux).ok_or(Status::BAD_STATE)?;
-            check_range(supply.aux_page, supply.count, aux.page_count())?;
-            check_range(supply.page, supply.count, vmo.page_count())?;
-            if vmo
-                .source()
-                .is_none_or(|source| source.state != SourceState::Attached)
+            if supply.failed.is_none()
+                && let Err(status) = self.can_supply(supply)
             {
-                return Err(Status::BAD_STATE);
+                if !supply.begun {
+                    return Err(status);
+                }
+                supply.failed = Some(status);
             }
-            let calm = vmo.calm_run(supply.page, supply.count, true);
-            if calm == 0 {
-                return self.wait_busy(supply.vmo, token);
+            if supply.count == 0 {
+                return supply.failed.map_or(OK, Err);
             }
-            let calm = aux.calm_run(supply.aux_page, calm, true);
-            if calm == 0 {
-                return self.wait_busy(supply.aux, token);
+            if let Some(wait) = self.supply_run(token, supply)? {
+                return Ok(wait);
             }
-            let (state, here) = vmo.state_run(supply.page, calm);
-            let (aux_state, there) = aux.state_run(supply.aux_page, calm);
-            let (absent, committed) = (state == PageState::Absent, aux_state.is_committed());
-            let count = here.min(there);
-            let from = Pages {
+        }
+    }
+
+    /// Whether the rest of a supply can go on.
+    fn can_supply(&self, supply: &Supply) -> Result<(), Status> {
+        let vmo = self.vmos.get(&supply.vmo).ok_or(Status::BAD_STATE)?;
+        let aux = self.vmos.get(&supply.aux).ok_or(Status::BAD_STATE)?;
+        check_range(supply.aux_page, supply.count, aux.page_count())?;
+        check_range(supply.page, supply.count, vmo.page_count())?;
+        match vmo.source() {
+            Some(source) if source.state == SourceState::Attached => Ok(()),
+            _ => Err(Status::BAD_STATE),
+        }
+    }
+
+    /// Deals with the next run of alike pages; `None` if that needed no memory operation. After a failure the auxiliary pages
+    /// are dropped and nothing else happens.
+    fn supply_run(&mut self, token: Token, supply: &mut Supply) -> Result<Option<Step>, Status> {
+        let mut count = supply.count;
+        let mut absent = false;
+        if let Some(vmo) = self
+            .vmos
+            .get(&supply.vmo)
+            .filter(|_| supply.failed.is_none())
+        {
+            count = vmo.calm_run(supply.page, count, true);
+            if count == 0 {
+                return self.wait_busy(supply.vmo, token).map(Some);
+            }
+            let (state, run) = vmo.state_run(supply.page, count);
+            absent = state == PageState::Absent;
+            count = run;
+        }
+        let aux = self.vmos.get(&supply.aux).ok_or(Status::BAD_STATE)?;
+        count = aux.calm_run(supply.aux_page, count, true);
+        if count == 0 {
+            return self.wait_busy(supply.aux, token).map(Some);
+        }
+        let (aux_state, run) = aux.state_run(supply.aux_page, count);
+        count = run;
+        let (first, from) = (
+            supply.page,
+            Pages {
                 vmo: supply.aux,
                 first: supply.aux_page,
                 count,
-            };
-            let first = supply.page;
-            supply.page += count;
-            supply.aux_page += count;
-            supply.count -= count;
-            match (absent, committed) {
-                (true, true) => {
-                    let to = supply.vmo;
-                    self.emit(
-                        Some(token),
-                        MemoryOp::Move {
-                            from,
-                            to,
-                            to_first: first,
-                        },
-                    );
-                    return Ok(Step::Wait(Waiting::Memory));
+            },
+        );
+        supply.page += count;
+        supply.aux_page += count;
+        supply.count -= count;
+        let op = match (absent, aux_state.is_committed()) {
+            (true, true) => MemoryOp::Move {
+                from,
+                to: supply.vmo,
+                to_first: first,
+            },
+            (false, true) => {
+                if let Some(aux) = self.vmos.get_mut(&supply.aux) {
+                    aux.pages.set(from.range(), PageState::Absent);
                 }
-                (false, true) => {
-                    if let Some(aux) = self.vmos.get_mut(&supply.aux) {
-                        aux.pages.set(from.range(), PageState::Absent);
-                    }
-                    self.emit(Some(token), MemoryOp::Decommit(from));
-                    return Ok(Step::Wait(Waiting::Memory));
-                }
-                (true, false) => self.publish_zero(supply.vmo, first..first + count),
-                (false, false) => {}
+                MemoryOp::Decommit(from)
             }
+            (true, false) => {
+                supply.begun = true;
+                self.publish_zero(supply.vmo, first..first + count);
+                return Ok(None);
+            }
+            (false, false) => return Ok(None),
+        };
+        if absent {
+            supply.moving = count;
         }
+        self.emit(Some(token), op);
+        Ok(Some(Step::Wait(Waiting::Memory)))
     }
 }

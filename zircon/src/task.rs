@@ -244,6 +244,12 @@ impl Kernel {
         }
     }
 
+    /// The process of a thread that has not ended. A vCPU may still come with what a thread did before it was ended.
+    pub(crate) fn process_of_live(&self, id: ThreadId) -> Option<ProcessId> {
+        let thread = self.threads.get(&id)?;
+        (thread.state != ThreadState::Dead).then_some(thread.process)
+    }
+
     /// The last handle of a thread is closed: one that has not run, or has ended, is forgotten.
     pub(crate) fn drop_thread(&mut self, id: ThreadId) {
         if self
@@ -328,10 +334,12 @@ impl Kernel {
     }
 
     fn raise(&mut self, id: ThreadId, kind: ExceptionKind) {
+        let Some(process) = self.process_of_live(id) else {
+            return;
+        };
         let Some(thread) = self.threads.get(&id) else {
             return;
         };
-        let process = thread.process;
         let thread_name = thread.header.name();
         let owner = self.processes.get(&process);
         let process_name = owner.map(|owner| owner.header.name()).unwrap_or_default();

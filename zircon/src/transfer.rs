@@ -19,7 +19,7 @@ const MAX_COPY: u64 = 1 << 20;
 #[derive(Clone, Debug)]
 pub(crate) struct Transfer {
     process: ProcessId,
-    vmo: VmoId,
+    pub vmo: VmoId,
     offset: u64,
     buffer: u64,
     length: u64,
@@ -109,7 +109,11 @@ impl Kernel {
         let (Ready::Present(ready) | Ready::Zeros(ready)) = outside else {
             return OK;
         };
-        let length = length.min(run.length).min(ready);
+        let mut length = length.min(run.length).min(ready);
+        if vmo == run.vmo && offset != run.offset {
+            // Copies never overlap: a VMO read into itself goes in pieces.
+            length = length.min(offset.abs_diff(run.offset));
+        }
         transfer.moving = length;
         let op = match from {
             (Ready::Zeros(_), ..) => MemoryOp::Clear {

@@ -168,9 +168,14 @@ impl Kernel {
         let bytes = |pages: u64| length.min((first + pages) * PAGE_SIZE - offset);
         let anonymous = matches!(vmo.kind, VmoKind::Anonymous);
         let (state, run) = vmo.state_run(first, calm);
+        let detached = vmo.is_detached();
         match state {
+            PageState::Clean if detached => Err(Status::BAD_STATE),
             PageState::Clean | PageState::Dirty => {
-                let run = vmo.pages.run_length(first, calm, PageState::is_committed);
+                let run = vmo.pages.run_length(first, calm, |state| match state {
+                    PageState::Clean => !detached,
+                    state => state.is_committed(),
+                });
                 if need.write && !anonymous {
                     vmo.pages.set(first..first + run, PageState::Dirty);
                 }

@@ -3,7 +3,7 @@
 //! The core keeps the mappings; page tables are the VMM's. Taking something away (unmap, protect, overwrite) is only over
 //! when the VMM has dropped what its tables said about the range on every vCPU ([`crate::Work::Flush`]).
 
-use protocol::options::VmOptions;
+use protocol::options::{VmOptions, VmoOptions};
 use protocol::{PAGE_SIZE, RawHandle, Rights, Status, USER_BASE, USER_END};
 
 use crate::handle::require;
@@ -130,7 +130,7 @@ impl Kernel {
         // The top byte asks for an alignment.
         let alignment = match args.options >> 24 {
             0 => PAGE_SIZE,
-            log2 @ 12..=30 => 1 << log2,
+            log2 @ 10..=32 => PAGE_SIZE.max(1 << log2),
             _ => return Err(Status::INVALID_ARGS),
         };
         let options = VmOptions::from_bits(args.options & 0xFF_FFFF).ok_or(Status::INVALID_ARGS)?;
@@ -167,16 +167,22 @@ impl Kernel {
         args.vmo_offset
             .checked_add(length)
             .ok_or(Status::OUT_OF_RANGE)?;
-        let resizable = self
-            .options(vmo)
-            .contains(protocol::options::VmoOptions::RESIZABLE);
-        if options.contains(VmOptions::REQUIRE_NON_RESIZABLE) && resizable {
+        let vmo_options = self.options(vmo);
+        let resizable = vmo_options.contains(VmoOptions::RESIZABLE);
+        let discardable = vmo_options.contains(VmoOptions::DISCARDABLE);
+        if options.contains(VmOptions::REQUIRE_NON_RESIZABLE) && resizable
+            || discardable && !options.contains(VmOptions::ALLOW_FAULTS)
+        {
             return Err(Status::NOT_SUPPORTED);
         }
         let vmar = self.vmars.get(&vmar_id).ok_or(Status::BAD_STATE)?;
         let (process, low, high) = (vmar.process, vmar.base, vmar.base + vmar.size);
         let overwrite = options.contains(VmOptions::SPECIFIC_OVERWRITE);
         let specific = overwrite || options.contains(VmOptions::SPECIFIC);
+        let upper = options.contains(VmOptions::OFFSET_IS_UPPER_LIMIT);
+        if specific && upper {
+            return Err(Status::INVALID_ARGS);
+        }
         let base = if specific {
             let base = low
                 .checked_add(args.vmar_offset)
@@ -190,7 +196,6 @@ impl Kernel {
             }
             base
         } else {
-            let upper = options.contains(VmOptions::OFFSET_IS_UPPER_LIMIT);
             if !upper && args.vmar_offset != 0 {
                 return Err(Status::INVALID_ARGS);
             }
@@ -496,9 +501,13 @@ impl Kernel {
         alignment: u64,
         vmo_offset: u64,
     ) -> Option<u64> {
-        let (alignment, phase) = match length >= LARGE_PAGE && alignment < LARGE_PAGE {
-            true => (LARGE_PAGE, vmo_offset % LARGE_PAGE),
-            false => (alignment, 0),
+        let phase = vmo_offset % LARGE_PAGE;
+        let large =
+            length >= LARGE_PAGE && alignment < LARGE_PAGE && phase.is_multiple_of(alignment);
+        let (alignment, phase) = if large {
+            (LARGE_PAGE, phase)
+        } else {
+            (alignment, 0)
         };
         let place = |from: u64| {
             let base = from

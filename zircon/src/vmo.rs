@@ -11,7 +11,7 @@ use crate::intervals::Intervals;
 use crate::memory::MemoryOpId;
 use crate::pages::{PageMap, PageState};
 use crate::sequence::Sequence;
-use crate::source::PageSource;
+use crate::source::{PageSource, SourceState};
 
 /// A VMO.
 #[derive(Clone, Debug)]
@@ -26,6 +26,9 @@ pub(crate) struct Vmo {
     pub pages: PageMap,
     /// Pages of a pager-owned VMO that are zero without storage ([`PageState::Zero`]).
     pub zero: Intervals,
+    /// Those of them that the pager did not supply, but growth or a cut of the content made: it does not know of them, and
+    /// they stay when it goes.
+    pub own_zero: Intervals,
     /// Memory operations under way.
     pub busy: Vec<Busy>,
     /// Operations to look again when a memory operation on this VMO ends.
@@ -70,6 +73,7 @@ impl Vmo {
             kind,
             pages: PageMap::default(),
             zero: Intervals::default(),
+            own_zero: Intervals::default(),
             busy: Vec::new(),
             busy_waiters: Vec::new(),
             resizing: false,
@@ -108,7 +112,26 @@ impl Vmo {
         }
     }
 
-    /// State of a page, and how many of the `limit` pages from it on share it. The cost does not depend on `limit`.
+    /// Pages of a pager-owned VMO become zero without the pager.
+    pub fn make_zero(&mut self, pages: Range<u64>) {
+        self.zero.insert(pages.clone());
+        self.own_zero.insert(pages);
+    }
+
+    /// Pages are no longer zero without storage.
+    pub fn end_zero(&mut self, pages: Range<u64>) {
+        self.zero.remove(pages.clone());
+        self.own_zero.remove(pages);
+    }
+
+    /// Whether the VMO was detached from its pager: what the pager supplied is gone, whether or not it could be dropped yet.
+    pub fn is_detached(&self) -> bool {
+        self.source()
+            .is_some_and(|source| source.state == SourceState::Detached)
+    }
+
+    /// State of a page, and how many of the `limit` pages from it on share it (at least: a long run of pages of storage is
+    /// cut). The cost does not depend on `limit`.
     pub fn state_run(&self, page: u64, limit: u64) -> (PageState, u64) {
         let end = page.saturating_add(limit);
         match self.pages.get(page) {

@@ -124,7 +124,7 @@ impl Kernel {
         self.return_handle(caller, ObjectRef::Vmo(child), child_rights, out)
     }
 
-    /// A child object is gone: its parent may have none left.
+    /// A child object is gone: its parent may have none left. The child's reference to it is the caller's to give back.
     pub(crate) fn child_gone(&mut self, parent: VmoId) {
         let Some(vmo) = self.vmos.get_mut(&parent) else {
             return;
@@ -134,7 +134,6 @@ impl Kernel {
             let none = Signals::empty();
             self.change_signals(ObjectRef::Vmo(parent), none, Signals::VMO_ZERO_CHILDREN);
         }
-        self.release(parent);
     }
 
     /// ACCESS_DENIED where the process's job forbids new VMOs.

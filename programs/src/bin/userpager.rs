@@ -6,8 +6,8 @@
 
 use programs::{Random, number, page_word};
 use zx::{
-    AsHandleRef, Mapping, PAGE_SIZE, PageRequestCommand, Pager, Port, PortPacket, RawHandle,
-    Status, Unowned, Vmo, VmoOptions, time,
+    AsHandleRef, Mapping, PAGE_SIZE, PageRequestCommand, Pager, Port, RawHandle, Status, Unowned,
+    Vmo, VmoOptions, time,
 };
 
 zx::entry!(run);
@@ -59,6 +59,7 @@ fn verify(pages: u64, seed: u64) -> Result<Outcome, Status> {
         pager: pager.raw_handle(),
         port: port.raw_handle(),
         vmo: vmo.raw_handle(),
+        pages,
         seed,
     };
     let thread = zx::thread::spawn("pager service", move || service.serve())?;
@@ -102,6 +103,7 @@ struct Service {
     pager: RawHandle,
     port: RawHandle,
     vmo: RawHandle,
+    pages: u64,
     seed: u64,
 }
 
@@ -109,7 +111,9 @@ impl Service {
     /// Answers requests until the VMO's COMPLETE; the number of requests answered.
     fn serve(&self) -> Result<u64, Status> {
         let port = Unowned::<Port>::from_raw(self.port);
-        let aux = Vmo::create(PAGE_SIZE)?;
+        let pager = Unowned::<Pager>::from_raw(self.pager);
+        let vmo = Unowned::<Vmo>::from_raw(self.vmo);
+        let aux = self.store()?;
         let mut requests = 0;
         loop {
             let packet = port.wait(time::TIME_INFINITE)?;
@@ -120,22 +124,21 @@ impl Service {
                 return Ok(requests);
             }
             requests += 1;
-            self.answer(&packet, &aux)?;
+            let range = packet.offset()..packet.offset() + packet.length();
+            pager.supply_pages(&vmo, range, &aux, packet.offset())?;
         }
     }
 
-    fn answer(&self, packet: &PortPacket, aux: &Vmo) -> Result<(), Status> {
-        let pager = Unowned::<Pager>::from_raw(self.pager);
-        let vmo = Unowned::<Vmo>::from_raw(self.vmo);
-        let mut contents = [0; PAGE];
-        for offset in (packet.offset()..packet.offset() + packet.length()).step_by(PAGE) {
-            for (word, bytes) in (0..).zip(contents.chunks_exact_mut(8)) {
-                let value = page_word(self.seed, offset / PAGE_SIZE, word);
-                bytes.copy_from_slice(&value.to_le_bytes());
+    /// The auxiliary VMO: every page with its content, at the offset where it belongs. Supplying moves the page out.
+    fn store(&self) -> Result<Vmo, Status> {
+        let aux = Vmo::create(self.pages * PAGE_SIZE)?;
+        let mapping = Mapping::read_write(&aux, 0, (self.pages * PAGE_SIZE) as usize)?;
+        for page in 0..self.pages {
+            for word in 0..PAGE_SIZE / 8 {
+                let value = page_word(self.seed, page, word);
+                mapping.set_word(page as usize * PAGE + word as usize * 8, value)?;
             }
-            aux.write(&contents, 0)?;
-            pager.supply_pages(&vmo, offset..offset + PAGE_SIZE, aux, 0)?;
         }
-        Ok(())
+        Ok(aux)
     }
 }

@@ -51,7 +51,7 @@ impl Runner {
         let thread = self.current_thread()?;
         match access {
             MmioAccess::Read { .. } => {
-                let Some((address, _, _)) = self.place_of(thread, gpa) else {
+                let Some((address, _, _)) = self.place_of(thread, gpa, Access::Read) else {
                     return self.unbacked(thread, gpa);
                 };
                 self.vcpu.discard_mmio()?;
@@ -62,7 +62,8 @@ impl Runner {
                 writes.extend(self.vcpu.finish_mmio()?);
                 let mut pieces = VecDeque::new();
                 for (gpa, bytes) in writes {
-                    let Some((address, vmo, offset)) = self.place_of(thread, gpa) else {
+                    let Some((address, vmo, offset)) = self.place_of(thread, gpa, Access::Write)
+                    else {
                         return self.unbacked(thread, gpa);
                     };
                     pieces.push_back(Piece {
@@ -82,9 +83,9 @@ impl Runner {
     }
 
     /// The address, the VMO and the offset in it of guest-physical memory that a thread reached.
-    fn place_of(&self, thread: ThreadId, gpa: u64) -> Option<(u64, VmoId, u64)> {
+    fn place_of(&self, thread: ThreadId, gpa: u64, access: Access) -> Option<(u64, VmoId, u64)> {
         let (vmo, page) = self.vm.memory.locate(gpa)?;
-        let address = self.vm.core().address_of(thread, vmo, page)?;
+        let address = self.vm.core().address_of(thread, (vmo, page), access)?;
         let within = gpa % PAGE_SIZE;
         Some((address + within, vmo, page * PAGE_SIZE + within))
     }

@@ -71,9 +71,12 @@ impl Runner {
     pub(super) fn on_fault(&mut self, gpa: Option<u64>, since: Instant) -> Result<(), RunError> {
         let thread = self.current_thread()?;
         let registers = *self.vcpu.registers();
-        if let Some(address) = gpa.and_then(|gpa| self.address_of(thread, gpa)) {
-            // This KVM tells the place. The kind of access is not told: what the mapping permits is tried in turn.
+        if let Some(place) = gpa.and_then(|gpa| self.vm.memory.locate(gpa)) {
+            // This KVM tells the place. The kind of access is not told: what the mappings permit is tried in turn.
             for access in [Access::Write, Access::Read, Access::Execute] {
+                let Some(address) = self.vm.core().address_of(thread, place, access) else {
+                    continue;
+                };
                 let permitted = self.vm.core().is_present(thread, address, access);
                 if !permitted && self.permits(thread, address, access) {
                     return self.touch(thread, address, access, since, None);
@@ -111,11 +114,6 @@ impl Runner {
             Access::Write => run.write,
             Access::Execute => run.execute,
         })
-    }
-
-    fn address_of(&self, thread: ThreadId, gpa: u64) -> Option<u64> {
-        let (vmo, page) = self.vm.memory.locate(gpa)?;
-        self.vm.core().address_of(thread, vmo, page)
     }
 
     /// Puts the accesses of the instruction at RIP to the core, one page after the other.
@@ -321,14 +319,25 @@ impl Runner {
         let Some(process) = process.filter(|_| outcome != FaultOutcome::Gone) else {
             return Ok(());
         };
-        let linked = lock(&vm.spaces).link(process, self.index, thread, address, |address| {
+        // Makes the window now: under the lock below it is only looked up.
+        self.leaf(process, address);
+        let mut spaces = lock(&vm.spaces);
+        let linked = spaces.link(process, self.index, thread, address, |address| {
             self.leaf(process, address)
         });
         match linked {
+            // Posted while the tables are locked, so that no flush of another vCPU comes in between.
             Linked::Links { refresh, links } if !links.is_empty() => {
-                self.post_links(refresh, links);
+                let refresh = refresh.into_iter().map(Item::Refresh);
+                let items = refresh.chain(links.into_iter().map(Item::Link));
+                if let Some(mailbox) = vm.mailbox(self.index) {
+                    mailbox.post(items, true);
+                }
+                drop(spaces);
+                self.linking = true;
             }
             Linked::Links { .. } => {
+                drop(spaces);
                 if self.puzzle.again(registers.rip, epoch) > SPURIOUS {
                     let what = format!("page faults at {address:#x} that nothing explains");
                     return self.raise(thread, ExceptionKind::Unexplained(what));
@@ -339,8 +348,10 @@ impl Runner {
                     mailbox.wake();
                 }
             }
+            // Likewise, so that the flush's end finds it there.
             Linked::Flushing => vm.post(thread, Item::Park(thread), Some(self.index)),
             Linked::OutOfTables(error) => {
+                drop(spaces);
                 let vmo = None;
                 let status = protocol::Status::NO_MEMORY;
                 log::warn!("{error}");

@@ -42,6 +42,14 @@ pub(super) enum Item {
     Flush(u64),
 }
 
+impl Item {
+    /// Whether the guest kernel has to see the item before the current thread goes on. A thread that becomes runnable can wait
+    /// until the current one waits itself, or until the tick takes the vCPU from it.
+    fn is_urgent(&self) -> bool {
+        !matches!(self, Item::Complete(..) | Item::Resume(_) | Item::Start(..))
+    }
+}
+
 /// Where a call of a guest thread stands.
 #[derive(Debug)]
 pub(super) enum Call {
@@ -59,6 +67,13 @@ pub(super) struct State {
     pub calls: BTreeMap<ThreadId, Call>,
     /// The vCPU's thread waits for items.
     halted: bool,
+}
+
+impl State {
+    /// Whether an item cannot wait.
+    pub fn is_urgent(&self) -> bool {
+        self.items.iter().any(Item::is_urgent)
+    }
 }
 
 /// The mailbox of one vCPU.
@@ -92,8 +107,8 @@ impl Mailbox {
     pub fn post(&self, items: impl IntoIterator<Item = Item>, own: bool) {
         let mut state = self.lock();
         state.items.extend(items);
-        self.contended.store(true, Ordering::Relaxed);
-        if !own {
+        self.contended.store(true, Ordering::SeqCst);
+        if !own && (state.halted || state.is_urgent()) {
             self.stir(&state);
         }
     }

@@ -17,7 +17,6 @@ use super::operands::OperandDecoder;
 use super::shared::{Vm, lock};
 use super::slots::Slots;
 use super::work::{Mine, Parked, describe};
-use crate::machine::tables::Link;
 use crate::machine::{Exit, Injection, MachineError, Registers, Vcpu};
 use crate::observe::ExitKind;
 use crate::outcome::End;
@@ -49,7 +48,7 @@ pub(crate) struct Runner {
     pub(super) puzzle: Puzzle,
     slots: Slots,
     /// Links were posted that the guest may not have written yet.
-    linking: bool,
+    pub(super) linking: bool,
 }
 
 impl Runner {
@@ -132,9 +131,21 @@ impl Runner {
         Ok(self.slots.deliver(self.vcpu.area(), items)?)
     }
 
-    /// Delivers, and has the guest look at its mailbox.
+    /// Delivers if the current thread cannot go on before the guest kernel has looked.
+    fn deliver_urgent(&mut self) -> Result<bool, RunError> {
+        let urgent = self
+            .vm
+            .mailbox(self.index)
+            .is_some_and(|mailbox| mailbox.lock().is_urgent());
+        if urgent || !self.slots.is_settled(self.vcpu.area())? {
+            return self.deliver();
+        }
+        Ok(false)
+    }
+
+    /// Delivers what is urgent, and has the guest look at its mailbox.
     fn interrupt(&mut self) -> Result<(), RunError> {
-        if self.deliver()? {
+        if self.deliver_urgent()? {
             // If the guest cannot take it now, `InterruptWindow` comes and this is tried again.
             let _: Injection = self.vcpu.inject_mailbox()?;
         }
@@ -165,7 +176,7 @@ impl Runner {
         } else {
             self.syscall(thread, &registers)
         };
-        let drain = self.deliver()?;
+        let drain = self.deliver_urgent()?;
         self.vcpu.answer(value, drain);
         Ok(())
     }
@@ -324,21 +335,15 @@ impl Runner {
             return Ok(());
         };
         if mailbox.preempt.swap(false, Ordering::Relaxed) {
-            if self.vcpu.area().runnable()? > 0 {
+            // Before looking, so that whoever posts meanwhile sets it again.
+            mailbox.contended.store(false, Ordering::SeqCst);
+            if !mailbox.lock().items.is_empty() || self.vcpu.area().runnable()? > 0 {
+                mailbox.contended.store(true, Ordering::SeqCst);
+                self.deliver()?;
                 self.slots.preempt();
-            } else {
-                mailbox.contended.store(false, Ordering::Relaxed);
             }
         }
         Ok(())
-    }
-
-    pub(super) fn post_links(&mut self, refresh: Vec<u64>, links: Vec<Link>) {
-        self.linking = true;
-        if let Some(mailbox) = self.vm.mailbox(self.index) {
-            let refresh = refresh.into_iter().map(Item::Refresh);
-            mailbox.post(refresh.chain(links.into_iter().map(Item::Link)), true);
-        }
     }
 
     /// The current thread did something that ends it.

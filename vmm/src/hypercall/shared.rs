@@ -1,7 +1,7 @@
 //! What all threads of a VM share.
 //!
-//! Locks are taken in this order and held for short, computation-only sections: page tables, core, mailbox. Memory is never
-//! worked on while one is held.
+//! Locks are taken in this order and held for short, computation-only sections: page tables, core, mailbox, timers. Memory is
+//! never worked on while one is held.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,7 +33,7 @@ pub struct Vm {
     pub(super) workers: Workers,
     pub(super) stats: Arc<Stats>,
     /// What the last failed read of a host pager said.
-    pub(super) pager_failure: Mutex<Option<String>>,
+    pub(super) pager_failure: Mutex<Option<(VmoId, String)>>,
     /// The process whose end is the end of the run.
     pub(super) program: ProcessId,
     began: Instant,
@@ -154,13 +154,24 @@ impl Vm {
     pub(crate) fn on_tick(&self) -> bool {
         let mut contended = false;
         for mailbox in &self.mailboxes {
-            if mailbox.contended.load(Ordering::Relaxed) {
+            if mailbox.contended.load(Ordering::SeqCst) {
                 contended = true;
                 mailbox.preempt.store(true, Ordering::Relaxed);
                 mailbox.wake();
             }
         }
         contended
+    }
+
+    /// Starts the tick if threads compete for a vCPU.
+    pub(crate) fn tick_if_contended(&self) {
+        if self
+            .mailboxes
+            .iter()
+            .any(|mailbox| mailbox.contended.load(Ordering::SeqCst))
+        {
+            self.host.start_tick();
+        }
     }
 
     /// Ends the run; the first reason counts.

@@ -177,7 +177,7 @@ impl Vm {
 
     fn fail(&self, pages: Pages, status: Status, reason: String) {
         log::warn!("{reason}");
-        *lock(&self.pager_failure) = Some(reason);
+        *lock(&self.pager_failure) = Some((pages.vmo, reason));
         let now = self.now();
         self.core().supply_fail(now, pages, status);
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use zircon::{Completion, Exception, OpResult, ThreadId, Token, VmoId, Work};
+use zircon::{Completion, Exception, ExceptionKind, OpResult, ThreadId, Token, VmoId, Work};
 
 use super::emulated::{Late, LateWrites};
 use super::mailbox::{Call, Item};
@@ -30,7 +30,7 @@ impl Vm {
         let from = mine.map(|mine| mine.vcpu);
         let mut result = None;
         loop {
-            let (work, deadline) = {
+            let work = {
                 let mut core = self.core();
                 let work = core.next_work();
                 match work {
@@ -40,14 +40,13 @@ impl Vm {
                     Some(Work::SetBase { thread, gs, value }) => {
                         self.post(thread, Item::SetBase { thread, gs, value }, from);
                     }
+                    // Likewise, so that no older deadline is set after a newer one.
+                    None => self.arm(core.next_deadline()),
                     _ => {}
                 }
-                (work, core.next_deadline())
+                work
             };
-            let Some(work) = work else {
-                self.arm(deadline);
-                return result;
-            };
+            let Some(work) = work else { return result };
             match work {
                 Work::Memory(id, op) => {
                     let done = self.memory.perform(&op);
@@ -94,14 +93,15 @@ impl Vm {
                     end,
                     token,
                 } => {
-                    let order =
-                        lock(&self.spaces).begin_flush(process, start..end, token, self.vcpus());
-                    match order {
+                    let mut spaces = lock(&self.spaces);
+                    match spaces.begin_flush(process, start..end, token, self.vcpus()) {
+                        // Posted while the tables are locked, so that no newer link gets ahead of it.
+                        Some(order) => self.order_flush(order, from),
                         None => {
+                            drop(spaces);
                             let now = self.now();
                             self.core().flush_done(now, token);
                         }
-                        Some(order) => self.order_flush(order, from),
                     }
                 }
                 Work::Exception(exception) => self.report(&exception, mine),
@@ -113,10 +113,10 @@ impl Vm {
                 Work::Free(vmo) => {
                     lock(&self.host_vmos).remove(&vmo);
                     // At the end of a run vCPUs may still use the addresses; the process's end frees them.
-                    if !self.is_stopped() {
-                        if let Err(error) = self.memory.destroy(vmo) {
-                            log::error!("freeing VMO {}: {error}", vmo.0);
-                        }
+                    if !self.is_stopped()
+                        && let Err(error) = self.memory.destroy(vmo)
+                    {
+                        log::error!("freeing VMO {}: {error}", vmo.0);
                     }
                 }
             }
@@ -193,7 +193,12 @@ impl Vm {
             None => self.parked_registers(exception.thread),
         };
         let mut report = exception.to_string();
-        if let Some(why) = lock(&self.pager_failure).take() {
+        if let ExceptionKind::PageFault {
+            vmo: Some((vmo, ..)),
+            ..
+        } = &exception.kind
+            && let Some((_, why)) = lock(&self.pager_failure).take_if(|(failed, _)| failed == vmo)
+        {
             report.push_str(&format!("\npager      {why}"));
         }
         if let Some(registers) = registers {

@@ -243,18 +243,18 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if self.mapped {
-            if let Err(errno) = self.arena.reservation.restore(self.host(), self.len()) {
-                // The addresses stay out of use: what is mapped there must never become another
-                // VMO's.
-                log::error!(
-                    "cannot unmap {:#x} bytes of the arena at {:#x}: {errno}; the addresses are lost \
+        if self.mapped
+            && let Err(errno) = self.arena.reservation.restore(self.host(), self.len())
+        {
+            // The addresses stay out of use: what is mapped there must never become another
+            // VMO's.
+            log::error!(
+                "cannot unmap {:#x} bytes of the arena at {:#x}: {errno}; the addresses are lost \
                      (is vm.max_map_count reached?)",
-                    self.len(),
-                    self.gpa()
-                );
-                return;
-            }
+                self.len(),
+                self.gpa()
+            );
+            return;
         }
         let mut space = self
             .arena
@@ -272,7 +272,10 @@ mod tests {
 
     const GIB: u64 = 1 << 30;
 
-    fn arena(base: u64, end: u64) -> Result<(Arc<Arena>, Arc<Mutex<Vec<[u64; 4]>>>), MemoryError> {
+    /// What the arena asked for: slot, address, host address, length.
+    type Asked = Arc<Mutex<Vec<[u64; 4]>>>;
+
+    fn arena(base: u64, end: u64) -> Result<(Arc<Arena>, Asked), MemoryError> {
         let slots = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&slots);
         let add: AddSlot = Box::new(move |index, gpa, host, len| {

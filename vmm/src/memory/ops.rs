@@ -137,7 +137,7 @@ impl Memory {
 
     fn supply_pages(&self, vmo: VmoId, first_page: u64, bytes: &[u8]) -> Result<(), OpError> {
         let length = bytes.len();
-        if length as u64 % PAGE_SIZE != 0 {
+        if !(length as u64).is_multiple_of(PAGE_SIZE) {
             return Err(OpError::NotWholePages { vmo, length });
         }
         let window = self.window(vmo)?;

@@ -245,7 +245,9 @@ impl Display for Bytes {
         ];
         match UNITS.iter().find(|(unit, _)| self.0 >= *unit) {
             None => write!(f, "{} B", self.0),
-            Some((unit, name)) if self.0 % unit == 0 => write!(f, "{} {name}", self.0 / unit),
+            Some((unit, name)) if self.0.is_multiple_of(*unit) => {
+                write!(f, "{} {name}", self.0 / unit)
+            }
             Some((unit, name)) => write!(f, "{:.1} {name}", self.0 as f64 / *unit as f64),
         }
     }

@@ -70,7 +70,7 @@ impl Ram {
                     "dirty where writable: {entry:#x}"
                 );
                 let size = 1u64 << shift;
-                assert!(shift < 30 && address % size == 0, "{entry:#x}");
+                assert!(shift < 30 && address.is_multiple_of(size), "{entry:#x}");
                 return Some((address + va % size, write, execute));
             }
             table = address;

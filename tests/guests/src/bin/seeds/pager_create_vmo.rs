@@ -9,7 +9,7 @@ use zx::{
 
 const KEY: u64 = 0x1234_5678_9ABC_DEF0;
 
-/// "size will be rounded up to the next page size boundary"
+/// The size is rounded up to whole pages.
 fn size_rounds_up() -> Outcome {
     let service = Service::new()?;
     for (size, rounded) in [(0, 0), (1, 4096), (4096, 4096), (4097, 8192)] {
@@ -22,7 +22,7 @@ fn size_rounds_up() -> Outcome {
     Ok(())
 }
 
-/// "options must be zero or ZX_VMO_RESIZABLE"
+/// A resizable VMO can change its size, one without the option cannot.
 fn resizable() -> Outcome {
     let service = Service::new()?;
     let vmo = service
@@ -48,7 +48,7 @@ fn unbounded() -> Outcome {
     Ok(())
 }
 
-/// "the returned vmo has the same rights as a vmo created with zx_vmo_create()"
+/// The handle has the rights that `zx_vmo_create` would give.
 fn rights() -> Outcome {
     let service = Service::new()?;
     equal!(
@@ -66,7 +66,7 @@ fn rights() -> Outcome {
     Ok(())
 }
 
-/// "READ: Sent when an application accesses a non-resident page": the whole packet, and no more than the page.
+/// Touching an absent page sends READ: the whole packet, and no more than the page.
 fn read_packet_for_read() -> Outcome {
     read_packet(Via::Read)
 }
@@ -82,13 +82,13 @@ fn read_packet(via: Via) -> Outcome {
     let reader = reader(&vmo, via, Some(7), 2, 1)?;
     service.expect_read(KEY, 2, 1)?;
     reader.expect_blocked()?;
-    // "Supplying pages is an implicit positive acknowledgement of the request."
+    // The supply is the answer; nothing else has to be said.
     service.supply(&vmo, 7, 2, 1)?;
     reader.expect_done()?;
     service.expect_silence()
 }
 
-/// "offset and length are always page-aligned": ten bytes across a boundary ask for two pages.
+/// Requests are for whole pages: ten bytes across a boundary ask for two.
 fn packets_are_page_aligned() -> Outcome {
     let service = Service::new()?;
     let vmo = service.vmo(KEY, 4)?;
@@ -128,7 +128,7 @@ fn no_packet_for_resident_pages() -> Outcome {
     service.expect_silence()
 }
 
-/// "COMPLETE: ... because of zx_pager_detach_vmo()", once.
+/// Detaching sends COMPLETE, once.
 fn complete_on_detach() -> Outcome {
     let service = Service::new()?;
     let vmo = service.vmo(KEY, 1)?;
@@ -139,7 +139,7 @@ fn complete_on_detach() -> Outcome {
     service.expect_silence()
 }
 
-/// "or because no references to the VMO remain"
+/// So does the end of the last reference.
 fn complete_on_last_reference() -> Outcome {
     let service = Service::new()?;
     let vmo = service.vmo(KEY, 1)?;
@@ -213,7 +213,7 @@ fn failing_reader(vmo: &Vmo) -> Result<zx::thread::JoinHandle<Result<(), Status>
     })
 }
 
-/// "If pager is closed, then no more packets will be delivered to port (including no COMPLETE message)."
+/// A closed pager sends nothing any more, not even COMPLETE.
 fn closed_pager_sends_nothing() -> Outcome {
     let service = Service::new()?;
     let vmo = service.vmo(KEY, 1)?;
@@ -231,7 +231,7 @@ fn closed_pager_sends_nothing() -> Outcome {
     Ok(())
 }
 
-/// "all future accesses will behave as if zx_pager_detach_vmo() had been called" - but for resident pages, which newer
+/// A closed pager fails accesses as a detached VMO does, but for resident pages, which newer
 /// behaviour keeps readable.
 fn closed_pager_fails_accesses() -> Outcome {
     let service = Service::new()?;

@@ -7,7 +7,7 @@ use zx::{ChildOptions, Mapping, PAGE_SIZE, Vmo};
 const KEY: u64 = 77;
 const OTHER: u64 = 78;
 
-/// "Moves the pages of aux_vmo in the range [aux_offset, aux_offset + length) to pager_vmo in the range [offset, ...)"
+/// Pages go from their place in the auxiliary VMO to the given place in the pager's.
 fn moves_pages() -> Outcome {
     let service = Service::new()?;
     let vmo = service.vmo(KEY, 8)?;
@@ -57,7 +57,7 @@ fn aux_filled_through_a_mapping() -> Outcome {
     check_vmo(&vmo, Some(KEY), 0, 4)
 }
 
-/// "Any pages in pager_vmo in the specified range will not be replaced"
+/// A page that is there stays as it is ...
 fn resident_pages_are_not_replaced() -> Outcome {
     let service = Service::new()?;
     let vmo = service.vmo(KEY, 3)?;
@@ -69,7 +69,7 @@ fn resident_pages_are_not_replaced() -> Outcome {
     check_vmo(&vmo, Some(OTHER), 2, 1)
 }
 
-/// "instead the corresponding pages from aux_vmo will be freed"
+/// ... and the auxiliary page meant for it is given back.
 fn pages_not_used_are_freed() -> Outcome {
     let service = Service::new()?;
     let vmo = service.vmo(KEY, 1)?;
@@ -93,7 +93,7 @@ fn written_pages_are_not_replaced() -> Outcome {
     Ok(())
 }
 
-/// "must have no children": superseded, a child of the auxiliary VMO just sees the pages go.
+/// Older documents forbid children; now a child of the auxiliary VMO just sees the pages go.
 fn aux_may_have_children() -> Outcome {
     let service = Service::new()?;
     let vmo = service.vmo(KEY, 1)?;
@@ -117,7 +117,7 @@ fn aux_may_be_a_slice() -> Outcome {
     check_vmo(&parent, Some(KEY), 0, 1)
 }
 
-/// "Any uncommitted pages in aux_vmo will cause zero pages, or equivalent, to be inserted into pager_vmo."
+/// Where the auxiliary VMO has no page, the pager's VMO gets a zero page.
 fn aux_uncommitted_gives_zero_pages() -> Outcome {
     let service = Service::new()?;
     let vmo = service.vmo(KEY, 3)?;
@@ -146,7 +146,7 @@ fn zero_pages_are_resident() -> Outcome {
     service.expect_silence()
 }
 
-/// "After this operation, the specified region of aux_vmo will be fully decommitted." Only that.
+/// Afterwards the auxiliary range holds nothing; the rest is as it was.
 fn aux_is_decommitted() -> Outcome {
     let service = Service::new()?;
     let vmo = service.vmo(KEY, 4)?;

@@ -16,7 +16,7 @@ fn create(service: &Service, options: u32, size: u64) -> Status {
     raw::pager_create_vmo(pager, options, port, KEY, size, out(&mut handle))
 }
 
-/// "ZX_ERR_INVALID_ARGS out is an invalid pointer or NULL"
+/// INVALID_ARGS: an out-pointer that is null or cannot be written.
 fn out_invalid_args() -> Outcome {
     let service = Service::new()?;
     let (pager, port) = (service.pager.raw_handle(), service.port.raw_handle());
@@ -29,7 +29,7 @@ fn out_invalid_args() -> Outcome {
     Ok(())
 }
 
-/// "or options is any value other than 0 or ZX_VMO_RESIZABLE" (and the two newer ones)
+/// INVALID_ARGS: options other than RESIZABLE and the newer ones.
 fn options_invalid_args() -> Outcome {
     let service = Service::new()?;
     let known = VmoOptions::RESIZABLE | VmoOptions::TRAP_DIRTY | VmoOptions::UNBOUNDED;
@@ -41,7 +41,7 @@ fn options_invalid_args() -> Outcome {
     Ok(())
 }
 
-/// "ZX_ERR_BAD_HANDLE pager or port is not a valid handle."
+/// BAD_HANDLE: no such pager or port handle.
 fn bad_handle() -> Outcome {
     let service = Service::new()?;
     let mut handle = 0u32;
@@ -60,7 +60,7 @@ fn bad_handle() -> Outcome {
     Ok(())
 }
 
-/// "ZX_ERR_ACCESS_DENIED port does not have ZX_RIGHT_WRITE."
+/// ACCESS_DENIED: a port handle without WRITE.
 fn port_without_write_access_denied() -> Outcome {
     let service = Service::new()?;
     let port = service
@@ -82,7 +82,7 @@ fn pager_without_attach_access_denied() -> Outcome {
     Ok(())
 }
 
-/// "ZX_ERR_WRONG_TYPE pager is not a pager handle or port is not a port handle."
+/// WRONG_TYPE: something else where a pager or a port belongs.
 fn wrong_type() -> Outcome {
     let service = Service::new()?;
     let mut handle = 0u32;
@@ -105,7 +105,7 @@ fn wrong_type() -> Outcome {
     Ok(())
 }
 
-/// "ZX_ERR_OUT_OF_RANGE The requested size is larger than the maximum vmo size."
+/// OUT_OF_RANGE: above the largest VMO.
 fn too_large_out_of_range() -> Outcome {
     let service = Service::new()?;
     for size in [MAX_VMO_SIZE + 1, u64::MAX - 4095, u64::MAX] {

@@ -1,4 +1,4 @@
-//! "Caller job policy must allow ZX_POL_NEW_VMO." Run with `--policy new-vmo=deny`.
+//! New VMOs need the job policy's leave. Run with `--policy new-vmo=deny`.
 
 use test_guests::raw::{self, out};
 use test_guests::{Outcome, cases, status};

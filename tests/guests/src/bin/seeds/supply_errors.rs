@@ -51,7 +51,7 @@ impl Scene {
     }
 }
 
-/// "ZX_ERR_BAD_HANDLE pager, pager_vmo, or aux_vmo is not a valid handle."
+/// BAD_HANDLE: any of the three handles is none.
 fn bad_handle() -> Outcome {
     let scene = Scene::new()?;
     let (vmo, aux) = (scene.vmo.raw_handle(), scene.aux.raw_handle());
@@ -63,7 +63,7 @@ fn bad_handle() -> Outcome {
     scene.untouched()
 }
 
-/// "ZX_ERR_WRONG_TYPE pager is not a pager handle, pager_vmo is not a VMO handle, or aux_vmo is not a VMO handle."
+/// WRONG_TYPE: any of the three handles is of something else.
 fn wrong_type() -> Outcome {
     let scene = Scene::new()?;
     let (vmo, aux) = (scene.vmo.raw_handle(), scene.aux.raw_handle());
@@ -74,7 +74,7 @@ fn wrong_type() -> Outcome {
     scene.untouched()
 }
 
-/// "ZX_ERR_INVALID_ARGS pager_vmo is not a VMO created from pager"
+/// INVALID_ARGS: the VMO is not this pager's own.
 fn not_a_vmo_of_this_pager_invalid_args() -> Outcome {
     let scene = Scene::new()?;
     let aux = scene.aux.raw_handle();
@@ -97,7 +97,7 @@ fn not_a_vmo_of_this_pager_invalid_args() -> Outcome {
     scene.untouched()
 }
 
-/// "or offset, size, or aux_offset is not page aligned"
+/// INVALID_ARGS: offsets or length that are no whole pages.
 fn unaligned_invalid_args() -> Outcome {
     let scene = Scene::new()?;
     for odd in [1, 512, 4095, PAGE_SIZE + 8] {
@@ -108,7 +108,7 @@ fn unaligned_invalid_args() -> Outcome {
     scene.untouched()
 }
 
-/// "ZX_ERR_ACCESS_DENIED pager does not have ZX_RIGHT_MANAGE_VMO"
+/// ACCESS_DENIED: a pager handle without MANAGE_VMO.
 fn pager_without_manage_access_denied() -> Outcome {
     let (pager, port) = (Pager::create()?, Port::create()?);
     let vmo = pager.create_vmo(VmoOptions::empty(), &port, KEY, PAGE_SIZE)?;
@@ -121,7 +121,7 @@ fn pager_without_manage_access_denied() -> Outcome {
     Ok(())
 }
 
-/// "or aux_vmo does not have ZX_RIGHT_WRITE" (newer: or READ)
+/// ACCESS_DENIED: an auxiliary handle without WRITE (newer: or READ).
 fn aux_without_rights_access_denied() -> Outcome {
     let scene = Scene::new()?;
     for right in [Rights::WRITE, Rights::READ] {
@@ -132,7 +132,7 @@ fn aux_without_rights_access_denied() -> Outcome {
     scene.untouched()
 }
 
-/// "or pager_vmo does not have ZX_RIGHT_WRITE"
+/// ACCESS_DENIED: a handle to the pager's VMO without WRITE.
 fn vmo_without_write_access_denied() -> Outcome {
     let scene = Scene::new()?;
     let vmo = scene
@@ -143,12 +143,12 @@ fn vmo_without_write_access_denied() -> Outcome {
     scene.untouched()
 }
 
-/// "ZX_ERR_BAD_STATE ... pager_vmo has been detached from the pager"
+/// BAD_STATE: the VMO is detached.
 fn detached_bad_state() -> Outcome {
     let scene = Scene::new()?;
     scene.service.pager.detach_vmo(&scene.vmo)?;
     status!(BAD_STATE, scene.range(0, PAGE_SIZE, 0));
-    // "On failure the specified range of aux_vmo may be either untouched or fully decommitted."
+    // The auxiliary range is as it was, or empty; never in between.
     let committed = scene.aux.info()?.committed_bytes;
     check!(
         committed == 4 * PAGE_SIZE || committed == 3 * PAGE_SIZE,
@@ -169,7 +169,7 @@ fn pager_backed_aux_not_supported() -> Outcome {
     Ok(())
 }
 
-/// "ZX_ERR_OUT_OF_RANGE The specified range in pager_vmo ... is invalid."
+/// OUT_OF_RANGE: beyond the pager's VMO ...
 fn vmo_range_out_of_range() -> Outcome {
     let scene = Scene::new()?;
     for (offset, length) in [(4, 1), (3, 2), (0, 5), (1 << 50, 1)] {
@@ -192,7 +192,7 @@ fn vmo_range_out_of_range() -> Outcome {
     Ok(())
 }
 
-/// "... or aux_vmo is invalid."
+/// ... or beyond the auxiliary one.
 fn aux_range_out_of_range() -> Outcome {
     let scene = Scene::new()?;
     let last = u64::MAX - 4095;

@@ -8,7 +8,7 @@ use zx::{
     VmoOptions, vmar_root_self,
 };
 
-/// "creates a new, zero-filled, virtual memory object"
+/// A new VMO reads as zeros.
 fn zero_filled_by_read() -> Outcome {
     let vmo = Vmo::create(3 * PAGE_SIZE)?;
     check_vmo(&vmo, None, 0, 3)
@@ -20,7 +20,7 @@ fn zero_filled_by_mapping() -> Outcome {
     check_mapping(&mapping, None, 0, 3)
 }
 
-/// "a container of zero to size bytes": nothing is committed yet.
+/// Nothing of it is committed yet, whatever its size.
 fn nothing_committed_at_first() -> Outcome {
     let vmo = Vmo::create(3 * PAGE_SIZE)?;
     equal!(vmo.info()?.committed_bytes, 0);
@@ -36,7 +36,7 @@ fn zero_size() -> Outcome {
     Ok(())
 }
 
-/// "The size of the VMO will be rounded up to the next system page size boundary"
+/// The size is rounded up to whole pages.
 fn size_rounds_up() -> Outcome {
     for (size, rounded) in [(1, 4096), (4095, 4096), (4096, 4096), (4097, 8192)] {
         equal!(Vmo::create(size)?.get_size()?, rounded);
@@ -44,7 +44,7 @@ fn size_rounds_up() -> Outcome {
     Ok(())
 }
 
-/// "The content size of the VMO will be initialized to the given (unrounded) size."
+/// The content size starts as the size asked for, not rounded.
 fn content_size_is_unrounded() -> Outcome {
     for size in [0, 1, 4095, 4096, 4097, 123_456] {
         equal!(Vmo::create(size)?.get_content_size()?, size);
@@ -52,7 +52,7 @@ fn content_size_is_unrounded() -> Outcome {
     Ok(())
 }
 
-/// "set the content size of the VMO without actually resizing the VMO"
+/// Setting the content size leaves the size alone.
 fn content_size_can_be_set() -> Outcome {
     let vmo = Vmo::create(2 * PAGE_SIZE)?;
     for size in [5000, 1, 0, 2 * PAGE_SIZE] {
@@ -63,7 +63,7 @@ fn content_size_can_be_set() -> Outcome {
     Ok(())
 }
 
-/// "One handle is returned on success, representing an object with the requested size."
+/// Success gives one handle, to a VMO of that size.
 fn one_handle_to_a_new_object() -> Outcome {
     let (a, b) = (Vmo::create(PAGE_SIZE)?, Vmo::create(PAGE_SIZE)?);
     let (a_info, b_info) = (a.basic_info()?, b.basic_info()?);
@@ -79,7 +79,7 @@ fn one_handle_to_a_new_object() -> Outcome {
     Ok(())
 }
 
-/// "ZX_VMO_RESIZABLE to create a VMO that can change size."
+/// RESIZABLE: the size can change.
 fn resizable_can_change_size() -> Outcome {
     let vmo = Vmo::create_with_opts(VmoOptions::RESIZABLE, PAGE_SIZE)?;
     check!(vmo.info()?.flags & VmoInfoFlags::RESIZABLE.bits() != 0);
@@ -106,7 +106,7 @@ fn not_resizable_cannot_change_size() -> Outcome {
     Ok(())
 }
 
-/// "ZX_VMO_DISCARDABLE to create a VMO that the kernel can discard pages from"; new, it has lost nothing yet.
+/// DISCARDABLE is accepted; a new VMO has lost nothing yet.
 fn discardable() -> Outcome {
     let vmo = Vmo::create_with_opts(VmoOptions::DISCARDABLE, 2 * PAGE_SIZE)?;
     check!(vmo.info()?.flags & VmoInfoFlags::DISCARDABLE.bits() != 0);
@@ -121,7 +121,7 @@ fn discardable_and_resizable() -> Outcome {
     Ok(())
 }
 
-/// "ZX_VMO_UNBOUNDED to create a VMO that is initialized to the largest possible size."
+/// UNBOUNDED: as large as a VMO can be.
 fn unbounded_is_as_large_as_possible() -> Outcome {
     let vmo = Vmo::create_with_opts(VmoOptions::UNBOUNDED, 0)?;
     equal!(vmo.get_size()?, MAX_VMO_SIZE);
@@ -144,7 +144,7 @@ fn unbounded_holds_pages_anywhere() -> Outcome {
     Ok(())
 }
 
-/// "Passed in size argument is not used and must be set to 0": superseded, `size` is the content size now.
+/// Older documents want size 0 with UNBOUNDED; now it is the content size.
 fn unbounded_size_is_content_size() -> Outcome {
     let vmo = Vmo::create_with_opts(VmoOptions::UNBOUNDED, 12_345)?;
     equal!(vmo.get_size()?, MAX_VMO_SIZE);
@@ -152,7 +152,7 @@ fn unbounded_size_is_content_size() -> Outcome {
     Ok(())
 }
 
-/// "Cannot be used in conjunction with ZX_VMO_RESIZABLE."
+/// UNBOUNDED and RESIZABLE exclude each other.
 fn unbounded_resizable_invalid_args() -> Outcome {
     let (mut handle, both) = (0u32, VmoOptions::UNBOUNDED | VmoOptions::RESIZABLE);
     status!(
@@ -163,7 +163,7 @@ fn unbounded_resizable_invalid_args() -> Outcome {
     Ok(())
 }
 
-/// "ZX_ERR_INVALID_ARGS out is an invalid pointer or NULL"
+/// INVALID_ARGS: an out-pointer that is null or cannot be written.
 fn out_null_invalid_args() -> Outcome {
     status!(INVALID_ARGS, raw::vmo_create(PAGE_SIZE, 0, 0));
     Ok(())
@@ -203,7 +203,7 @@ fn out_on_absent_pages() -> Outcome {
     Ok(())
 }
 
-/// "options contains an unsupported combination of flags"
+/// INVALID_ARGS: options that do not exist or do not go together.
 fn unknown_options_invalid_args() -> Outcome {
     let known = VmoOptions::RESIZABLE | VmoOptions::DISCARDABLE | VmoOptions::UNBOUNDED;
     let mut handle = 0u32;
@@ -233,7 +233,7 @@ fn trap_dirty_invalid_args() -> Outcome {
     Ok(())
 }
 
-/// "ZX_ERR_OUT_OF_RANGE Requested size is too large."
+/// OUT_OF_RANGE: above the largest VMO.
 fn too_large_out_of_range() -> Outcome {
     let mut handle = 0u32;
     for size in [

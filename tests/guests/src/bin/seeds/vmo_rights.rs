@@ -14,7 +14,7 @@ fn without(right: Rights) -> Result<Vmo, Status> {
     vmo.replace_handle((Rights::DEFAULT_VMO | Rights::RESIZE) - right)
 }
 
-/// "The following rights will be set on the handle by default"
+/// The rights of a new handle.
 fn default_rights() -> Outcome {
     let vmo = Vmo::create(PAGE_SIZE)?;
     equal!(
@@ -24,7 +24,7 @@ fn default_rights() -> Outcome {
     Ok(())
 }
 
-/// "ZX_RIGHT_RESIZE ... Only set if the ZX_VMO_RESIZABLE option was specified."
+/// RESIZE comes with the option RESIZABLE only.
 fn resize_right_only_if_resizable() -> Outcome {
     let vmo = Vmo::create_with_opts(VmoOptions::RESIZABLE, PAGE_SIZE)?;
     equal!(
@@ -38,7 +38,7 @@ fn resize_right_only_if_resizable() -> Outcome {
     Ok(())
 }
 
-/// "The handle may be duplicated."
+/// DUPLICATE: it can be duplicated.
 fn duplicate() -> Outcome {
     let vmo = Vmo::create(PAGE_SIZE)?;
     let copy = vmo.duplicate_handle(Rights::SAME_RIGHTS)?;
@@ -49,7 +49,7 @@ fn duplicate() -> Outcome {
     Ok(())
 }
 
-/// "May be read from or mapped with read permissions."
+/// READ: it can be read, and mapped readable.
 fn read() -> Outcome {
     let vmo = without(Rights::READ)?;
     equal!(vmo.read(&mut [0; 4], 0), Err(Status::ACCESS_DENIED));
@@ -61,7 +61,7 @@ fn read() -> Outcome {
     Ok(())
 }
 
-/// "May be written to or mapped with write permissions."
+/// WRITE: it can be written, and mapped writable.
 fn write() -> Outcome {
     let vmo = without(Rights::WRITE)?;
     equal!(vmo.write(&[0; 4], 0), Err(Status::ACCESS_DENIED));
@@ -74,7 +74,7 @@ fn write() -> Outcome {
     Ok(())
 }
 
-/// "May be mapped."
+/// MAP: it can be mapped.
 fn map() -> Outcome {
     let vmo = without(Rights::MAP)?;
     equal!(
@@ -96,7 +96,7 @@ fn no_execute() -> Outcome {
     Ok(())
 }
 
-/// "May get its properties using zx_object_get_property()."
+/// GET_PROPERTY: its properties can be read.
 fn get_property() -> Outcome {
     let vmo = without(Rights::GET_PROPERTY)?;
     equal!(vmo.get_name(), Err(Status::ACCESS_DENIED));
@@ -105,7 +105,7 @@ fn get_property() -> Outcome {
     Ok(())
 }
 
-/// "May set its properties using zx_object_set_property()."
+/// SET_PROPERTY: its properties can be set.
 fn set_property() -> Outcome {
     let vmo = without(Rights::SET_PROPERTY)?;
     equal!(vmo.set_name("x"), Err(Status::ACCESS_DENIED));
@@ -130,7 +130,7 @@ fn set_content_size_needs_write() -> Outcome {
     Ok(())
 }
 
-/// "May be resized."
+/// RESIZE: its size can be set.
 fn resize() -> Outcome {
     let vmo = without(Rights::RESIZE)?;
     equal!(vmo.set_size(2 * PAGE_SIZE), Err(Status::ACCESS_DENIED));

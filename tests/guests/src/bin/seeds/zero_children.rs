@@ -1,4 +1,4 @@
-//! ZX_VMO_ZERO_CHILDREN, for plain VMOs and for a pager's ("the same behavior").
+//! ZX_VMO_ZERO_CHILDREN, for plain VMOs and for a pager's (alike).
 
 use test_guests::pages::PAGE;
 use test_guests::{NOW, Outcome, Service, cases, equal, soon};
@@ -19,7 +19,7 @@ fn both(case: fn(&Vmo) -> Outcome) -> Outcome {
     case(&service.vmo(1, 2)?)
 }
 
-/// "The ZX_VMO_ZERO_CHILDREN signal is active on a newly created VMO."
+/// A new VMO has the signal ...
 fn active_at_first() -> Outcome {
     both(|vmo| {
         equal!(vmo.wait_handle(ZERO, NOW)?, ZERO);
@@ -28,7 +28,7 @@ fn active_at_first() -> Outcome {
     })
 }
 
-/// "It becomes inactive whenever a child of the VMO is created"
+/// ... a child takes it away ...
 fn inactive_with_a_child() -> Outcome {
     both(|vmo| {
         let child = slice(vmo)?;
@@ -41,7 +41,7 @@ fn inactive_with_a_child() -> Outcome {
     })
 }
 
-/// "and becomes active again when all children have been destroyed"
+/// ... and the end of the last child brings it back,
 fn active_again_after_the_last_child() -> Outcome {
     both(|vmo| {
         let (a, b) = (slice(vmo)?, slice(vmo)?);
@@ -66,7 +66,7 @@ fn a_duplicate_keeps_the_child() -> Outcome {
     })
 }
 
-/// "and no mappings of those children into address spaces exist"
+/// for which the child must not be mapped either.
 fn a_mapping_keeps_the_child() -> Outcome {
     both(|vmo| {
         let child = slice(vmo)?;

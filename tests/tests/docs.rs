@@ -1,0 +1,201 @@
+//! The documentation does not drift from the sources: test names, system calls and links that it mentions exist.
+
+#![allow(
+    clippy::panic,
+    reason = "a document that cannot be read fails the test"
+)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Columns of docs/semantics.md that hold names of tests.
+const CORE: &str = "in the core";
+const GUEST: &str = "in a guest";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap_or(Path::new(""))
+        .to_path_buf()
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Adds the files below `dir` whose names end so.
+fn files(dir: &Path, extension: &str, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            files(&path, extension, found);
+        } else if path.extension().is_some_and(|is| is == extension) {
+            found.push(path);
+        }
+    }
+}
+
+fn sources(dir: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    files(&root().join(dir), "rs", &mut found);
+    found.iter().map(read).collect()
+}
+
+fn is_name(char: char) -> bool {
+    char.is_ascii_alphanumeric() || char == '_'
+}
+
+/// Names of the core's tests: the functions under `#[test]`.
+fn core_tests() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for source in sources("zircon") {
+        for after in source.split("#[test]").skip(1) {
+            let name = after.split_once("fn ").map_or("", |(_, rest)| rest);
+            names.insert(name.chars().take_while(|&char| is_name(char)).collect());
+        }
+    }
+    names
+}
+
+/// Names of the cases of test guests: those of `cases! { "prefix": case case }`, and every string literal that can be the
+/// name of a scenario, with the suffixes of its two ways of reading.
+fn guest_cases() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for source in sources("tests/guests/src/bin") {
+        for block in source.split("cases! {").skip(1) {
+            let block = block.split_once('}').map_or(block, |(block, _)| block);
+            let (prefix, cases) = block.split_once(':').unwrap_or_default();
+            let prefix = prefix.trim().trim_matches('"');
+            let cases = cases.split_whitespace();
+            names.extend(cases.map(|case| format!("{prefix}.{case}")));
+        }
+        for literal in source.split('"').filter(|text| text.chars().all(is_name)) {
+            names.extend(["", ".read", ".mapping"].map(|way| format!("{literal}{way}")));
+        }
+    }
+    names
+}
+
+/// The cells of a line of a table, if it is one.
+fn cells(line: &str) -> Option<Vec<&str>> {
+    let inside = line.strip_prefix('|')?.strip_suffix('|')?;
+    Some(inside.split('|').map(str::trim).collect())
+}
+
+/// The test names that docs/semantics.md has in the columns of this heading, with their lines.
+fn mentioned(column: &str) -> Vec<(usize, String)> {
+    let mut at = None;
+    let mut names = Vec::new();
+    for (number, line) in (1..).zip(read("docs/semantics.md").lines()) {
+        let Some(cells) = cells(line) else {
+            at = None;
+            continue;
+        };
+        at = cells.iter().position(|cell| *cell == column).or(at);
+        if let Some(cell) = at.and_then(|at| cells.get(at)) {
+            let quoted = cell.split('`').skip(1).step_by(2);
+            names.extend(quoted.map(|name| (number, name.to_owned())));
+        }
+    }
+    names
+}
+
+fn unknown(column: &str, known: &BTreeSet<String>) -> Vec<String> {
+    let names = mentioned(column);
+    assert!(names.len() > 50, "only {} names are {column}", names.len());
+    let unknown = names.iter().filter(|(_, name)| !known.contains(name));
+    unknown
+        .map(|(line, name)| format!("docs/semantics.md:{line}: no test is called {name}"))
+        .collect()
+}
+
+#[test]
+fn tests_of_the_core_exist() {
+    assert_eq!(unknown(CORE, &core_tests()), [""; 0]);
+}
+
+#[test]
+fn cases_of_guests_exist() {
+    assert_eq!(unknown(GUEST, &guest_cases()), [""; 0]);
+}
+
+/// Every row has a status, and what holds has a test in the core.
+#[test]
+fn rows_that_hold_have_tests() {
+    let mut rows = 0;
+    for line in read("docs/semantics.md").lines() {
+        let cells = cells(line).unwrap_or_default();
+        let [number, _, status, core, _] = cells.as_slice() else {
+            continue;
+        };
+        if number.parse::<u32>().is_err() {
+            continue;
+        }
+        rows += 1;
+        let left = status.starts_with("left");
+        let tested = ["holds", "superseded"]
+            .iter()
+            .any(|word| status.starts_with(word));
+        assert!(left || tested, "no status: {line}");
+        assert!(left || !core.is_empty(), "no test: {line}");
+    }
+    assert!(rows > 80, "only {rows} rows");
+}
+
+#[test]
+fn every_system_call_is_listed() {
+    let (semantics, abi) = (read("docs/semantics.md"), read("docs/abi.md"));
+    let mut calls = 0;
+    // Lines of the table: `13 VmoCreate "vmo_create",`.
+    for line in read("protocol/src/syscall.rs").lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [number, _, name] = words.as_slice() else {
+            continue;
+        };
+        let Some(name) = name
+            .strip_prefix('"')
+            .and_then(|name| name.strip_suffix("\","))
+        else {
+            continue;
+        };
+        if number.parse::<u32>().is_err() {
+            continue;
+        }
+        calls += 1;
+        assert!(
+            semantics.contains(&format!("\n| {name} |")),
+            "semantics.md: {name}"
+        );
+        assert!(
+            abi.contains(&format!("| {number} {name} |")),
+            "abi.md: {number} {name}"
+        );
+    }
+    assert!(calls >= 35, "only {calls} system calls");
+}
+
+/// Relative links of the documents lead to files.
+#[test]
+fn links_lead_somewhere() {
+    let mut documents = vec![root().join("README.md"), root().join("CHANGELOG.md")];
+    files(&root().join("docs"), "md", &mut documents);
+    let mut links = 0;
+    for document in documents {
+        let folder = document.parent().map(Path::to_path_buf).unwrap_or_default();
+        for after in read(&document).split("](").skip(1) {
+            let target = after.split([')', '#']).next().unwrap_or_default();
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            links += 1;
+            assert!(
+                folder.join(target).exists(),
+                "{}: {target}",
+                document.display()
+            );
+        }
+    }
+    assert!(links > 5, "only {links} links");
+}

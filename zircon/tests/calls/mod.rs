@@ -1,0 +1,44 @@
+//! Each call's error rows and sentences, one test each, named after the call and the row.
+
+mod futex;
+mod handles;
+mod info;
+mod pager;
+mod pager_supply;
+mod port;
+mod resize;
+mod slice;
+mod task;
+mod transfer;
+mod vmar;
+mod vmo;
+mod wait;
+
+use crate::common::{PAGE_SIZE, Rights, Status, TestMachine};
+
+/// A pager, a port, and a pager-owned VMO of some pages with key 7.
+struct Paged {
+    m: TestMachine,
+    pager: u32,
+    port: u32,
+    vmo: u32,
+}
+
+fn paged(pages: u64) -> Paged {
+    paged_with(pages * PAGE_SIZE, 0)
+}
+
+fn paged_with(size: u64, options: u32) -> Paged {
+    let mut m = TestMachine::new();
+    let (pager, port) = (m.pager_create(), m.port_create());
+    let vmo = m.pager_create_vmo(pager, options, port, 7, size).unwrap();
+    Paged {
+        m,
+        pager,
+        port,
+        vmo,
+    }
+}
+
+/// A handle value that names nothing.
+const BAD: u32 = 0xFFFF_FFF3;

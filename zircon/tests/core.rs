@@ -1,0 +1,13 @@
+//! Tests of the object core over its public interface, with a page map in plain Rust for memory.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+mod calls;
+mod common;
+mod hostile;
+mod model;
+mod scenarios;
