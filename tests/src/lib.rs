@@ -2,14 +2,6 @@
 //!
 //! A test describes a [`Guest`], runs it, and looks at the [`Run`]. Whatever is not as it should be fails the test with the
 //! guest's whole output, its end and its figures. Every run has a time limit inside the VM, and a watchdog outside.
-#![allow(
-    clippy::panic,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a harness fails as tests do"
-)]
-
 mod guest;
 mod guests;
 mod pagers;

@@ -1,10 +1,5 @@
 //! The documentation does not drift from the sources: test names, system calls and links that it mentions exist.
 
-#![allow(
-    clippy::panic,
-    reason = "a document that cannot be read fails the test"
-)]
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
