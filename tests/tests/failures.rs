@@ -67,6 +67,7 @@ fn killed_by_io(run: Run, page: u64) -> Run {
     run.killed(&[
         "ZX_EXCP_FATAL_PAGE_FAULT",
         "ZX_ERR_IO",
+        "rip ",
         "\"reader\"",
         "\"data\"",
         &offset,

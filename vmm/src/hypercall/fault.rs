@@ -230,7 +230,7 @@ impl Runner {
             let mut core = self.vm.core();
             let outcome = core.page_fault(self.vm.now(), thread, address, access);
             if let FaultOutcome::Parked(token) = outcome {
-                self.vm.open_call(self.index, thread, token);
+                self.vm.open_call(self.index, thread, token, &registers);
             }
             outcome
         };
@@ -288,7 +288,7 @@ impl Runner {
             let mut core = vm.core();
             let outcome = core.page_fault(vm.now(), thread, address, access);
             if let FaultOutcome::Parked(token) = outcome {
-                vm.open_call(self.index, thread, token);
+                vm.open_call(self.index, thread, token, registers);
             }
             (outcome, core.process_of(thread), core.epoch())
         };

@@ -13,7 +13,7 @@ use protocol::vcpu::ThreadContext;
 use zircon::{OpResult, ThreadId, Token};
 
 use super::work::Parked;
-use crate::machine::{KickHandle, tables::Link};
+use crate::machine::{KickHandle, Registers, tables::Link};
 
 /// Something for a vCPU's guest kernel to do.
 #[derive(Debug)]
@@ -53,8 +53,8 @@ impl Item {
 /// Where a call of a guest thread stands.
 #[derive(Debug)]
 pub(super) enum Call {
-    /// The vCPU's thread still works on it.
-    Open(Token),
+    /// The vCPU's thread still works on it. The registers are for a report: others may bring its end.
+    Open(Token, Registers),
     /// Its end came before the guest thread was parked.
     Answered(OpResult),
     /// The guest thread is parked.

@@ -192,7 +192,7 @@ impl Runner {
             let mut core = self.vm.core();
             let outcome = core.syscall(self.vm.now(), thread, r.rax, &args);
             if let SyscallOutcome::Parked(token) = outcome {
-                self.vm.open_call(self.index, thread, token);
+                self.vm.open_call(self.index, thread, token, registers);
             }
             outcome
         };

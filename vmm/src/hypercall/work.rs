@@ -146,7 +146,7 @@ impl Vm {
         };
         let mut state = mailbox.lock();
         match state.calls.remove(&thread) {
-            Some(Call::Open(open)) if open == token => {
+            Some(Call::Open(open, _)) if open == token => {
                 state.calls.insert(thread, Call::Answered(result));
             }
             Some(Call::Parked(its, parked)) if its == token => {
@@ -212,14 +212,24 @@ impl Vm {
         let mailbox = self.mailbox(self.vcpu_of(thread)?)?;
         match mailbox.lock().calls.get(&thread)? {
             Call::Parked(_, parked) => Some(parked.registers),
-            Call::Open(_) | Call::Answered(_) => None,
+            Call::Open(_, registers) => Some(*registers),
+            Call::Answered(_) => None,
         }
     }
 
     /// Marks the call of a thread as open; the core is locked, so nobody has seen its end yet.
-    pub(super) fn open_call(&self, vcpu: u32, thread: ThreadId, token: Token) {
+    pub(super) fn open_call(
+        &self,
+        vcpu: u32,
+        thread: ThreadId,
+        token: Token,
+        registers: &Registers,
+    ) {
         if let Some(mailbox) = self.mailbox(vcpu) {
-            mailbox.lock().calls.insert(thread, Call::Open(token));
+            mailbox
+                .lock()
+                .calls
+                .insert(thread, Call::Open(token, *registers));
         }
     }
 
@@ -250,7 +260,7 @@ impl Vm {
         let mut state = mailbox.lock();
         match state.calls.remove(&thread) {
             Some(Call::Answered(result)) => Some(result),
-            Some(Call::Open(token)) => {
+            Some(Call::Open(token, _)) => {
                 state
                     .calls
                     .insert(thread, Call::Parked(token, Box::new(parked)));
