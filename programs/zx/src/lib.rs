@@ -2,7 +2,7 @@
 //!
 //! A program is a `no_std` binary:
 //!
-//! ```ignore
+//! ```text
 //! #![cfg_attr(target_os = "none", no_std, no_main)]
 //! zx::entry!(run);
 //!
