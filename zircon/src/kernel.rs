@@ -3,18 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use protocol::syscall::SyscallNumber;
-use protocol::{Koid, RawHandle, Rights, Status, TIME_INFINITE};
+use protocol::{Koid, Status, TIME_INFINITE};
 
-use crate::handle::{FromObject, Handle};
-use crate::header::Header;
-use crate::ids::{JobId, ObjectRef, PagerId, PortId, ProcessId, ThreadId, Token, VmarId, VmoId};
+use crate::handle::FromObject;
+use crate::ids::{JobId, PagerId, PortId, ProcessId, ThreadId, Token, VmarId, VmoId};
 use crate::memory::MemoryOpId;
 use crate::memory_ops::InFlight;
-use crate::op::{Body, Op, Step, StepResult, Waiting};
+use crate::op::{Body, Op, Waiting};
 use crate::pager_calls::Pager;
 use crate::port::Port;
 use crate::task::{Job, Process, Thread};
-use crate::user::{CopyOut, Undo};
 use crate::vmar::Vmar;
 use crate::vmo::{Vmo, VmoKind};
 use crate::work::{Access, OpResult, Work};
@@ -301,8 +299,6 @@ impl Kernel {
         koid
     }
 
-    // ---- operations of system calls
-
     pub(crate) fn begin(&mut self, caller: Caller, body: Body, holds: Vec<VmoId>) -> Begin {
         self.begun(caller, body, holds, None)
     }
@@ -324,197 +320,6 @@ impl Kernel {
             Ok(OpResult::Returned(value)) => Ok(Started::Done(value)),
             Ok(_) => Ok(Started::Gone),
             Err(token) => Ok(Started::Parked(token)),
-        }
-    }
-
-    // ---- handles
-
-    pub(crate) fn handle(&self, process: ProcessId, raw: RawHandle) -> Result<Handle, Status> {
-        self.processes
-            .get(&process)
-            .ok_or(Status::BAD_HANDLE)?
-            .handles
-            .get(raw)
-    }
-
-    /// A handle of the wanted type and rights: BAD_HANDLE, then WRONG_TYPE, then ACCESS_DENIED.
-    pub(crate) fn typed<T: FromObject>(
-        &self,
-        process: ProcessId,
-        raw: RawHandle,
-        rights: Rights,
-    ) -> Result<(T, Rights), Status> {
-        self.processes
-            .get(&process)
-            .ok_or(Status::BAD_HANDLE)?
-            .handles
-            .typed(raw, rights)
-    }
-
-    /// Gives a process a handle to an object.
-    pub fn give_handle(
-        &mut self,
-        process: ProcessId,
-        object: ObjectRef,
-        rights: Rights,
-    ) -> Result<RawHandle, Status> {
-        let owner = self.processes.get_mut(&process).ok_or(Status::BAD_STATE)?;
-        let raw = owner.handles.insert(Handle { object, rights })?;
-        if let Some(header) = self.header_mut(object) {
-            header.handles += 1;
-        }
-        if let ObjectRef::Vmo(id) = object {
-            self.hold(id);
-        }
-        Ok(raw)
-    }
-
-    /// A new handle as a call's result; if it cannot be written the handle is closed again.
-    pub(crate) fn return_handle(
-        &mut self,
-        caller: Caller,
-        object: ObjectRef,
-        rights: Rights,
-        out: u64,
-    ) -> Begin {
-        let Step::Become(body) = self.handle_to_user(caller.process, object, rights, out)? else {
-            return Err(Status::INTERNAL);
-        };
-        self.begin(caller, body, Vec::new())
-    }
-
-    pub(crate) fn handle_to_user(
-        &mut self,
-        process: ProcessId,
-        object: ObjectRef,
-        rights: Rights,
-        out: u64,
-    ) -> StepResult {
-        let given = self.give_handle(process, object, rights);
-        let raw = match given {
-            Ok(raw) => raw,
-            Err(status) => {
-                self.drop_unreferenced(object);
-                return Err(status);
-            }
-        };
-        Ok(Step::Become(Body::CopyOut(CopyOut {
-            process,
-            writes: vec![(out, raw.to_le_bytes().to_vec())],
-            value: Status::OK,
-            undo: Undo::Handle(process, raw),
-        })))
-    }
-
-    /// Closes a handle.
-    pub(crate) fn close_handle(
-        &mut self,
-        process: ProcessId,
-        raw: RawHandle,
-    ) -> Result<(), Status> {
-        let owner = self.processes.get_mut(&process).ok_or(Status::BAD_HANDLE)?;
-        let handle = owner.handles.remove(raw)?;
-        self.close_observers(handle.object, process, raw);
-        let Some(header) = self.header_mut(handle.object) else {
-            return Ok(());
-        };
-        header.handles -= 1;
-        if let ObjectRef::Vmo(id) = handle.object {
-            self.release(id);
-        } else {
-            self.drop_unreferenced(handle.object);
-        }
-        Ok(())
-    }
-
-    /// Ends an object that no handle refers to any more.
-    fn drop_unreferenced(&mut self, object: ObjectRef) {
-        if self
-            .header_mut(object)
-            .is_none_or(|header| header.handles > 0)
-        {
-            return;
-        }
-        match object {
-            ObjectRef::Pager(id) => self.drop_pager(id),
-            ObjectRef::Port(id) => self.drop_port(id),
-            ObjectRef::Thread(id) => self.drop_thread(id),
-            // A VMO's life is counted by its references.
-            ObjectRef::Vmo(id) => {
-                self.hold(id);
-                self.release(id);
-            }
-            // These live as long as what belongs to them.
-            ObjectRef::Job(_) | ObjectRef::Process(_) | ObjectRef::Vmar(_) => {}
-        }
-    }
-
-    /// Name, signals and observers of an object.
-    pub(crate) fn header_mut(&mut self, object: ObjectRef) -> Option<&mut Header> {
-        match object {
-            ObjectRef::Job(id) => self.jobs.get_mut(&id).map(|job| &mut job.header),
-            ObjectRef::Pager(id) => self.pagers.get_mut(&id).map(|pager| &mut pager.header),
-            ObjectRef::Port(id) => self.ports.get_mut(&id).map(|port| &mut port.header),
-            ObjectRef::Process(id) => self
-                .processes
-                .get_mut(&id)
-                .map(|process| &mut process.header),
-            ObjectRef::Thread(id) => self.threads.get_mut(&id).map(|thread| &mut thread.header),
-            ObjectRef::Vmar(id) => self.vmars.get_mut(&id).map(|vmar| &mut vmar.header),
-            ObjectRef::Vmo(id) => self.vmos.get_mut(&id).map(|vmo| &mut vmo.header),
-        }
-    }
-
-    // ---- lives of VMOs
-
-    pub(crate) fn add_vmo(&mut self, vmo: Vmo) -> VmoId {
-        let id = VmoId(self.next_koid());
-        if !matches!(vmo.kind, VmoKind::Slice { .. }) {
-            self.work.push_back(Work::Sized {
-                vmo: id,
-                pages: vmo.page_count(),
-            });
-        }
-        self.vmos.insert(id, vmo);
-        id
-    }
-
-    pub(crate) fn hold(&mut self, id: VmoId) {
-        if let Some(vmo) = self.vmos.get_mut(&id) {
-            vmo.references += 1;
-        }
-    }
-
-    /// Gives a reference back. With the last one the VMO ends: its source owes COMPLETE, its storage is freed. A slice
-    /// takes its parent's reference with it, and so on up: chains of slices can be long.
-    pub(crate) fn release(&mut self, mut id: VmoId) {
-        while let Some(vmo) = self.vmos.get_mut(&id) {
-            vmo.references -= 1;
-            if vmo.references > 0 {
-                return;
-            }
-            if let VmoKind::Slice { parent, .. } = vmo.kind {
-                self.vmos.remove(&id);
-                self.child_gone(parent);
-                id = parent;
-                continue;
-            }
-            let pages = std::mem::take(&mut vmo.pages);
-            self.resident -= pages.committed();
-            self.end_source(id);
-            self.work.push_back(Work::Free(id));
-            return self.bury(id);
-        }
-    }
-
-    /// Forgets a VMO that nothing refers to, unless its last packet is still in its port.
-    pub(crate) fn bury(&mut self, id: VmoId) {
-        let Some(vmo) = self.vmos.get(&id) else {
-            return;
-        };
-        let queued = vmo.source().is_some_and(|source| source.is_packet_queued());
-        if vmo.references == 0 && !queued {
-            self.vmos.remove(&id);
         }
     }
 

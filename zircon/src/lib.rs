@@ -6,14 +6,15 @@
 //!
 //! | file | subject |
 //! |---|---|
-//! | `kernel` | all state, lives of objects, the way in and out |
+//! | `kernel` | all state, the way in and out |
+//! | `handle`, `lives`, `header` | handles; lives of objects; what all objects have |
 //! | `dispatch` | system-call numbers to calls; handle calls |
 //! | `op`, `memory_ops` | resumable operations; memory operations and what their end publishes |
 //! | `vmo`, `pages`, `intervals` | one VMO; the state of its pages |
 //! | `vmo_calls`, `resize`, `transfer` | create, size, child; set_size and content size; read and write |
 //! | `source`, `pager_calls`, `supply` | page requests; pagers; supply_pages |
 //! | `port`, `wait`, `futex` | ports; signals; futexes |
-//! | `vmar`, `user` | mappings; what stands behind an address, touching it, copying call data |
+//! | `vmar`, `mappings`, `user` | the calls on address spaces; the table of mappings; what stands behind an address, touching it, copying call data |
 //! | `task`, `info` | processes, threads, exceptions; get_info and properties |
 #![forbid(unsafe_code)]
 
@@ -25,6 +26,8 @@ mod ids;
 mod info;
 mod intervals;
 mod kernel;
+mod lives;
+mod mappings;
 mod memory;
 mod memory_ops;
 mod op;
@@ -46,8 +49,8 @@ mod work;
 
 pub use ids::{JobId, ObjectRef, PagerId, PortId, ProcessId, ThreadId, Token, VmarId};
 pub use kernel::{FaultOutcome, Kernel, SyscallOutcome, VmoUsage};
+pub use mappings::MappedRun;
 pub use memory::{MemoryOp, MemoryOpId, MemoryResult, Pages, VmoId};
 pub use sequence::{MAX_RUN, Sequence};
 pub use task::{EXCEPTION_KILL, NewProcess};
-pub use vmar::MappedRun;
 pub use work::{Access, Completion, Exception, ExceptionKind, OpResult, Work};

@@ -8,9 +8,10 @@ use crate::handle::HandleTable;
 use crate::header::Header;
 use crate::ids::{JobId, ObjectRef, ProcessId, ThreadId, VmarId};
 use crate::kernel::{Begin, Caller, Kernel, Started};
+use crate::mappings::Mapping;
 use crate::op::StepResult;
 use crate::user::AfterCopyIn;
-use crate::vmar::{Mapping, Vmar};
+use crate::vmar::Vmar;
 use crate::work::{Access, Exception, ExceptionKind, Work};
 
 /// Return code of a process that an exception ended (`ZX_TASK_RETCODE_EXCEPTION_KILL`).
