@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use protocol::syscall::SyscallNumber;
 use protocol::{Koid, Status, TIME_INFINITE};
 
-use crate::handle::FromObject;
 use crate::ids::{JobId, PagerId, PortId, ProcessId, ThreadId, Token, VmarId, VmoId};
 use crate::memory::MemoryOpId;
 use crate::memory_ops::InFlight;

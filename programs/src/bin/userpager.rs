@@ -1,8 +1,13 @@
-//! `userpager [PAGES [SEED]]`: a pager service and its client in one program.
+//! `userpager [PAGES [SEED [CLUSTER]]]`: a pager service and its client in one program.
 //!
 //! One thread answers READ packets with `zx_pager_supply_pages` from an auxiliary VMO; the main thread touches all
 //! pages of the pager's VMO through a mapping, in random order, and checks every byte. Exit code 1 if one was wrong.
+//!
+//! The service answers each request with the whole CLUSTER of pages (4, unless said otherwise) that holds the page asked for, as
+//! pagers do that read ahead; with 1 every page costs a request.
 #![cfg_attr(target_os = "none", no_std, no_main)]
+
+use core::ops::Range;
 
 use programs::{Random, number, page_word};
 use zx::{
@@ -22,11 +27,13 @@ const PAGE: usize = PAGE_SIZE as usize;
 
 fn run(startup: &zx::Startup<'_>) -> i32 {
     let argument = |n, default| startup.arg(n).map_or(Some(default), number);
-    let (Some(pages @ 1..=0x10_0000), Some(seed)) = (argument(1, 4096), argument(2, 1)) else {
-        zx::println!("usage: userpager [PAGES [SEED]], 1 to 1048576 pages");
+    let (Some(pages @ 1..=0x10_0000), Some(seed), Some(cluster @ 1..=0x10_0000)) =
+        (argument(1, 4096), argument(2, 1), argument(3, 4))
+    else {
+        zx::println!("usage: userpager [PAGES [SEED [CLUSTER]]], 1 to 1048576 pages each");
         return 2;
     };
-    match verify(pages, seed) {
+    match verify(pages, seed, cluster) {
         Ok(Outcome::Verified { requests }) => {
             zx::println!("userpager: {pages} pages verified, {requests} requests");
             0
@@ -50,7 +57,7 @@ enum Outcome {
     Wrong { page: u64, word: u64, found: u64 },
 }
 
-fn verify(pages: u64, seed: u64) -> Result<Outcome, Status> {
+fn verify(pages: u64, seed: u64, cluster: u64) -> Result<Outcome, Status> {
     let pager = Pager::create()?;
     let port = Port::create()?;
     let vmo = pager.create_vmo(VmoOptions::empty(), &port, KEY, pages * PAGE_SIZE)?;
@@ -61,6 +68,7 @@ fn verify(pages: u64, seed: u64) -> Result<Outcome, Status> {
         vmo: vmo.raw_handle(),
         pages,
         seed,
+        cluster,
     };
     let thread = zx::thread::spawn("pager service", move || service.serve())?;
 
@@ -105,6 +113,7 @@ struct Service {
     vmo: RawHandle,
     pages: u64,
     seed: u64,
+    cluster: u64,
 }
 
 impl Service {
@@ -124,9 +133,19 @@ impl Service {
                 return Ok(requests);
             }
             requests += 1;
-            let range = packet.offset()..packet.offset() + packet.length();
-            pager.supply_pages(&vmo, range, &aux, packet.offset())?;
+            let range = self.cluster_of(packet.offset()..packet.offset() + packet.length());
+            pager.supply_pages(&vmo, range.clone(), &aux, range.start)?;
         }
+    }
+
+    /// The range, grown to whole clusters. Pages that are there already stay as they are.
+    fn cluster_of(&self, range: Range<u64>) -> Range<u64> {
+        let bytes = self.cluster * PAGE_SIZE;
+        let end = range
+            .end
+            .next_multiple_of(bytes)
+            .min(self.pages * PAGE_SIZE);
+        range.start / bytes * bytes..end
     }
 
     /// The auxiliary VMO: every page with its content, at the offset where it belongs. Supplying moves the page out.

@@ -17,7 +17,7 @@ const SUMMARIES: [(&str, &str); 3] = [
     ),
     (
         "userpager",
-        "serves a VMO from a pager inside the guest and checks every page",
+        "serves a VMO from a pager inside the guest and checks every page ([PAGES [SEED [CLUSTER]]])",
     ),
 ];
 
