@@ -1,6 +1,7 @@
 //! One run of one program, from the configuration to the outcome.
 
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -98,7 +99,12 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
                 return Err(Error::Host(error));
             }
         }
-        let finished = events::run(&vm, &signals, config.timeout, config.interactive);
+        // A panic here must not leave the vCPUs' threads running, for which the scope waits.
+        let watch = || events::run(&vm, &signals, config.timeout, config.interactive);
+        let finished = catch_unwind(AssertUnwindSafe(watch)).unwrap_or_else(|_| {
+            vm.stop(End::GuestKernel("the event loop's thread panicked".into()));
+            Ok(())
+        });
         // Whatever ended the loop, the vCPUs' threads must end, too.
         vm.stop(End::Interrupted);
         finished.map_err(Error::Events)

@@ -242,6 +242,11 @@ impl Kernel {
         let process = self.processes.get(&self.threads.get(&thread)?.process)?;
         let offset = page * protocol::PAGE_SIZE;
         let places = process.mappings.values().filter_map(|mapping| {
+            // A mapping may begin beyond its VMO's end.
+            let size = self.vmos.get(&mapping.vmo)?.size;
+            if mapping.vmo_offset >= size {
+                return None;
+            }
             let (root, start) = self.root(mapping.vmo, mapping.vmo_offset);
             let into = offset
                 .checked_sub(start)

@@ -153,20 +153,27 @@ impl Kernel {
     /// The VMM has content for these pages of a VMO it provides: which of them are to be installed now, each run with the
     /// operation to end by [`Kernel::memory_done`]. NO_MEMORY if the limit leaves no room for the first of them.
     pub fn supply_begin(&mut self, pages: Pages) -> Result<Vec<(MemoryOpId, Pages)>, Status> {
+        let (vmo, pages_end) = (pages.vmo, pages.first + pages.count);
         let mut begun = Vec::new();
-        for run in self.suppliable(pages.vmo, pages.range()) {
-            let count = match self.reserve(run.end - run.start) {
+        for run in self.suppliable(vmo, pages.range()) {
+            let granted = match self.reserve(run.end - run.start) {
                 Err(status) if begun.is_empty() => return Err(status),
                 granted => granted.unwrap_or(0),
             };
-            if count == 0 {
+            let pages = Pages {
+                vmo,
+                first: run.start,
+                count: granted,
+            };
+            if run.start + granted < run.end {
+                // Nobody will install the rest: whoever waits for it is told.
+                let rest = run.start + granted..pages_end;
+                self.resolve(vmo, rest, Some(Status::NO_MEMORY));
+                self.settle();
+            }
+            if granted == 0 {
                 break;
             }
-            let pages = Pages {
-                vmo: pages.vmo,
-                first: run.start,
-                count,
-            };
             let id = MemoryOpId(self.next_id());
             // To the core, content that the VMM installs is as good as zeros.
             let op = MemoryOp::Zero(pages);

@@ -75,17 +75,22 @@ impl Kernel {
             kind: PacketKind::User as u32,
             ..PortPacket::from_bytes(bytes)
         };
+        self.check_room(id)?;
+        self.queue_packet(id, packet);
+        Ok(Step::Done(0))
+    }
+
+    /// SHOULD_WAIT if the port holds as many packets of programs and signals as it takes.
+    pub(crate) fn check_room(&self, id: PortId) -> Result<(), Status> {
         let port = self.ports.get(&id).ok_or(Status::BAD_HANDLE)?;
         let held = port
             .queue
             .iter()
-            .filter(|item| matches!(item, Item::Packet(_)))
-            .count();
-        if held > MAX_USER_PACKETS {
+            .filter(|item| matches!(item, Item::Packet(_)));
+        if held.count() > MAX_USER_PACKETS {
             return Err(Status::SHOULD_WAIT);
         }
-        self.queue_packet(id, packet);
-        Ok(Step::Done(0))
+        Ok(())
     }
 
     /// Queues a packet of the core's own; a closed port loses it.

@@ -278,6 +278,9 @@ impl Kernel {
         process.ended = true;
         let threads = std::mem::take(&mut process.threads);
         self.usage_at_end = Some(self.usage());
+        // First of all: nothing that follows matters to a VMM whose only program this was.
+        self.work
+            .push_back(Work::ProcessEnded { process: id, code });
         for thread in threads {
             self.end_thread(thread);
         }
@@ -286,8 +289,6 @@ impl Kernel {
             .processes
             .get(&id)
             .map(|process| process.handles.values());
-        self.work
-            .push_back(Work::ProcessEnded { process: id, code });
         self.change_signals(
             ObjectRef::Process(id),
             Signals::empty(),

@@ -9,6 +9,9 @@ use crate::kernel::{Begin, Caller, Kernel, Started};
 use crate::op::{Body, Op, Step, StepResult, Waiting};
 use crate::user::{CopyOut, Undo};
 
+/// Most waits registered with one object.
+const MAX_OBSERVERS: usize = 4096;
+
 /// `zx_object_wait_one`.
 #[derive(Clone, Debug)]
 pub(crate) struct WaitOne {
@@ -179,7 +182,11 @@ impl Kernel {
                 timestamp,
             },
         };
+        self.check_room(port)?;
         let header = self.header_mut(handle.object).ok_or(Status::INTERNAL)?;
+        if header.observers.len() >= MAX_OBSERVERS {
+            return Err(Status::NO_MEMORY);
+        }
         let now = header.signals;
         if now.intersects(observer.trigger) && !options.contains(WaitAsyncOptions::EDGE) {
             self.notify(observer, now);

@@ -31,20 +31,27 @@ pub(super) struct Puzzle {
     rip: u64,
     epoch: u64,
     times: u32,
+    /// However much changes meanwhile.
+    total: u32,
 }
 
 impl Puzzle {
-    /// Counts another one; says how often it has come since anything changed.
-    fn again(&mut self, rip: u64, epoch: u64) -> u32 {
-        if (self.rip, self.epoch) != (rip, epoch) {
+    /// Counts another one; says whether it has come too often: more than `patience` times since anything changed, or without end
+    /// while others keep changing things.
+    fn again(&mut self, rip: u64, epoch: u64, patience: u32) -> bool {
+        if self.rip != rip {
             *self = Puzzle {
                 rip,
-                epoch,
-                times: 0,
+                ..Puzzle::default()
             };
         }
+        if self.epoch != epoch {
+            self.epoch = epoch;
+            self.times = 0;
+        }
         self.times += 1;
-        self.times
+        self.total += 1;
+        self.times > patience || self.total > SPURIOUS
     }
 }
 
@@ -84,13 +91,17 @@ impl Runner {
             }
         }
         match self.explain(thread, &registers, since)? {
-            Explained::Handled => Ok(()),
+            Explained::Handled => {
+                self.puzzle = Puzzle::default();
+                Ok(())
+            }
             Explained::No(seen) => {
                 let (epoch, busy) = {
                     let core = self.vm.core();
                     (core.epoch(), core.is_busy(thread, registers.rip))
                 };
-                if busy || self.puzzle.again(registers.rip, epoch) < PATIENCE {
+                let patience = if busy { SPURIOUS } else { PATIENCE };
+                if !self.puzzle.again(registers.rip, epoch, patience) {
                     return Ok(());
                 }
                 let gpa = gpa.map_or("not told".into(), |gpa| format!("{gpa:#x}"));
@@ -320,7 +331,17 @@ impl Runner {
             return Ok(());
         };
         // Makes the window now: under the lock below it is only looked up.
-        self.leaf(process, address);
+        if self.leaf(process, address).is_none() && vm.core().mapped_run(process, address).is_some()
+        {
+            let (status, vmo) = (protocol::Status::NO_MEMORY, None);
+            let kind = ExceptionKind::PageFault {
+                address,
+                access,
+                status,
+                vmo,
+            };
+            return self.raise(thread, kind);
+        }
         let mut spaces = lock(&vm.spaces);
         let linked = spaces.link(process, self.index, thread, address, |address| {
             self.leaf(process, address)
@@ -338,7 +359,7 @@ impl Runner {
             }
             Linked::Links { .. } => {
                 drop(spaces);
-                if self.puzzle.again(registers.rip, epoch) > SPURIOUS {
+                if self.puzzle.again(registers.rip, epoch, SPURIOUS) {
                     let what = format!("page faults at {address:#x} that nothing explains");
                     return self.raise(thread, ExceptionKind::Unexplained(what));
                 }
@@ -351,6 +372,12 @@ impl Runner {
             // Likewise, so that the flush's end finds it there.
             Linked::Flushing => vm.post(thread, Item::Park(thread), Some(self.index)),
             Linked::OutOfTables(error) => {
+                if let Some(order) = spaces.reclaim(process, vm.vcpus()) {
+                    spaces.park(process, thread);
+                    vm.post(thread, Item::Park(thread), Some(self.index));
+                    vm.order_flush(order, Some(self.index));
+                    return Ok(());
+                }
                 drop(spaces);
                 let vmo = None;
                 let status = protocol::Status::NO_MEMORY;

@@ -131,6 +131,11 @@ impl Mailbox {
     pub fn wait(&self, stop: impl Fn() -> bool) {
         let mut state = self.lock();
         state.halted = true;
+        if state.items.is_empty() {
+            // Nobody competes for a vCPU that has nothing to run.
+            self.contended.store(false, Ordering::SeqCst);
+            self.preempt.store(false, Ordering::Relaxed);
+        }
         while state.items.is_empty() && !stop() {
             let limit = Duration::from_secs(1);
             let waited = self.filled.wait_timeout(state, limit);

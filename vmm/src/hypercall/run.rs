@@ -16,6 +16,7 @@ use super::mailbox::Item;
 use super::operands::OperandDecoder;
 use super::shared::{Vm, lock};
 use super::slots::Slots;
+use super::spaces::Acknowledged;
 use super::work::{Mine, Parked, describe};
 use crate::machine::{Exit, Injection, MachineError, Registers, Vcpu};
 use crate::observe::ExitKind;
@@ -237,15 +238,7 @@ impl Runner {
         match call {
             KernelCall::Mailbox => Ok(()),
             KernelCall::Flushed => {
-                let flushed = lock(&self.vm.spaces).acknowledge(registers.rdi);
-                if let Some(flushed) = flushed {
-                    let now = self.vm.now();
-                    self.vm.core().flush_done(now, flushed.token);
-                    for thread in flushed.resume {
-                        self.vm.post(thread, Item::Resume(thread), Some(self.index));
-                    }
-                    self.drain_for_all(&registers);
-                }
+                self.on_flushed(registers.rdi, &registers);
                 Ok(())
             }
             KernelCall::Exception => {
@@ -270,6 +263,27 @@ impl Runner {
                     "{message}\n{}",
                     describe(&registers)
                 )))
+            }
+        }
+    }
+
+    /// The guest kernel has carried out a flush.
+    fn on_flushed(&mut self, id: u64, registers: &Registers) {
+        let mut spaces = lock(&self.vm.spaces);
+        match spaces.acknowledge(id, self.vm.vcpus()) {
+            Acknowledged::Waiting => {}
+            Acknowledged::Again(order) => self.vm.order_flush(order, Some(self.index)),
+            Acknowledged::Done(flushed) => {
+                drop(spaces);
+                for thread in flushed.resume {
+                    let item = Item::Resume(thread);
+                    self.vm.post(thread, item, Some(self.index));
+                }
+                if let Some(token) = flushed.token {
+                    let now = self.vm.now();
+                    self.vm.core().flush_done(now, token);
+                    self.drain_for_all(registers);
+                }
             }
         }
     }
@@ -337,7 +351,8 @@ impl Runner {
         if mailbox.preempt.swap(false, Ordering::Relaxed) {
             // Before looking, so that whoever posts meanwhile sets it again.
             mailbox.contended.store(false, Ordering::SeqCst);
-            if !mailbox.lock().items.is_empty() || self.vcpu.area().runnable()? > 0 {
+            let others = !mailbox.lock().items.is_empty() || self.slots.has_waiting();
+            if others || self.vcpu.area().runnable()? > 0 {
                 mailbox.contended.store(true, Ordering::SeqCst);
                 self.deliver()?;
                 self.slots.preempt();

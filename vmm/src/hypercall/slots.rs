@@ -15,6 +15,7 @@ use crate::machine::{Area, MachineError};
 #[derive(Debug)]
 pub(super) struct Slots {
     of: BTreeMap<ThreadId, u32>,
+    /// Who is, or was last, in each slot: the guest may run a killed thread until it has drained the batch.
     threads: Vec<Option<ThreadId>>,
     free: Vec<u32>,
     /// Killed in the batch that the guest has not drained yet, or in one to come.
@@ -127,9 +128,6 @@ impl Slots {
             Item::Kill(thread) => {
                 self.waiting.retain(|(waiting, _)| *waiting != thread);
                 if let Some(slot) = self.of.remove(&thread) {
-                    if let Some(place) = self.threads.get_mut(slot as usize) {
-                        *place = None;
-                    }
                     self.dying.push(slot);
                     self.push(EntryKind::Kill, slot, 0, 0);
                 }
@@ -144,6 +142,11 @@ impl Slots {
         if let Some(slot) = self.slot(thread) {
             self.push(kind, slot, value, 0);
         }
+    }
+
+    /// Whether a new thread waits for a slot.
+    pub fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// Lets the next thread run.

@@ -54,10 +54,13 @@ struct Space {
 #[derive(Debug)]
 struct Flush {
     process: ProcessId,
-    token: Token,
-    id: FlushId,
+    /// The operation that waits for it, if any.
+    token: Option<Token>,
+    tables: FlushId,
     /// vCPUs that have not acknowledged.
     left: u32,
+    /// A link was on its way when the flush began: a vCPU that acknowledged early may have followed it since.
+    again: bool,
 }
 
 /// What a page fault got.
@@ -83,8 +86,19 @@ pub(super) struct FlushOrder {
 /// A flush that is over.
 #[derive(Debug)]
 pub(super) struct Flushed {
-    pub token: Token,
+    pub token: Option<Token>,
     pub resume: Vec<ThreadId>,
+}
+
+/// What the last acknowledgement of a flush leads to.
+#[derive(Debug)]
+pub(super) enum Acknowledged {
+    /// Others are to come.
+    Waiting,
+    /// Every vCPU has to reload CR3 once more.
+    Again(FlushOrder),
+    /// It is over.
+    Done(Flushed),
 }
 
 impl Spaces {
@@ -176,32 +190,64 @@ impl Spaces {
         if links.is_empty() && space.flushing == 0 {
             return None;
         }
+        Some(self.order(process, links, Some(token), vcpus))
+    }
+
+    /// Begins a flush that gives retired tables back to the pool; `None` if there are none.
+    pub fn reclaim(&mut self, process: ProcessId, vcpus: u32) -> Option<FlushOrder> {
+        let space = self.spaces.get(&process)?;
+        if space.tables.retired() == 0 {
+            return None;
+        }
+        Some(self.order(process, Vec::new(), None, vcpus))
+    }
+
+    /// Parks a thread until the flushes of its process are over.
+    pub fn park(&mut self, process: ProcessId, thread: ThreadId) {
+        if let Some(space) = self.spaces.get_mut(&process) {
+            space.parked.push(thread);
+        }
+    }
+
+    fn order(
+        &mut self,
+        process: ProcessId,
+        links: Vec<Link>,
+        token: Option<Token>,
+        vcpus: u32,
+    ) -> FlushOrder {
         let id = self.next_flush;
         self.next_flush += 1;
-        space.flushing += 1;
-        let flush = Flush {
-            process,
-            token,
-            id: space.tables.begin_flush(),
-            left: vcpus,
-        };
-        self.flushes.insert(id, flush);
-        Some(FlushOrder { id, links })
+        if let Some(space) = self.spaces.get_mut(&process) {
+            space.flushing += 1;
+            let flush = Flush {
+                process,
+                token,
+                tables: space.tables.begin_flush(),
+                left: vcpus,
+                again: space.linking.is_some() && vcpus > 1,
+            };
+            self.flushes.insert(id, flush);
+        }
+        FlushOrder { id, links }
     }
 
     /// One more vCPU acknowledged; the last one ends the flush.
-    pub fn acknowledge(&mut self, id: u64) -> Option<Flushed> {
-        let flush = self.flushes.get_mut(&id)?;
+    pub fn acknowledge(&mut self, id: u64, vcpus: u32) -> Acknowledged {
+        let Some(flush) = self.flushes.get_mut(&id) else {
+            return Acknowledged::Waiting;
+        };
         flush.left -= 1;
         if flush.left > 0 {
-            return None;
+            return Acknowledged::Waiting;
         }
-        let Flush {
-            process,
-            token,
-            id: tables,
-            ..
-        } = self.flushes.remove(&id)?;
+        if std::mem::take(&mut flush.again) {
+            flush.left = vcpus;
+            let links = Vec::new();
+            return Acknowledged::Again(FlushOrder { id, links });
+        }
+        let (process, token, tables) = (flush.process, flush.token, flush.tables);
+        self.flushes.remove(&id);
         let mut resume = Vec::new();
         if let Some(space) = self.spaces.get_mut(&process) {
             space.tables.flushed(&mut self.pool, tables);
@@ -210,6 +256,6 @@ impl Spaces {
                 resume.append(&mut space.parked);
             }
         }
-        Some(Flushed { token, resume })
+        Acknowledged::Done(Flushed { token, resume })
     }
 }

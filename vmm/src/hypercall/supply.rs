@@ -72,7 +72,7 @@ impl Vm {
         let asked_end = asked.first + asked.count;
         let mut first = asked.first;
         let mut buffer = Vec::new();
-        while first < end {
+        while first < end && !self.is_stopped() {
             let ahead = first >= asked_end;
             let stop = if ahead {
                 end
@@ -153,7 +153,15 @@ impl Vm {
             status,
             reason: format!("no memory for VMO {}: --memory is used up", run.vmo.0),
         })?;
+        let mut failure = None;
         for (id, pages) in begun {
+            if let Some(status) = failure {
+                // The core waits for the end of every run that it began.
+                let now = self.now();
+                let failed = zircon::MemoryResult::Failed(status);
+                self.core().memory_done(now, id, failed);
+                continue;
+            }
             let start = ((pages.first - run.first) * PAGE_SIZE) as usize;
             let content = buffer.get(start..start + (pages.count * PAGE_SIZE) as usize);
             let result = self
@@ -161,18 +169,19 @@ impl Vm {
                 .supply(pages.vmo, pages.first, content.unwrap_or_default());
             let asked = asked_end.saturating_sub(pages.first).min(pages.count);
             self.stats.supplied(asked, pages.count - asked);
-            let failed = match result {
-                zircon::MemoryResult::Failed(status) => Some(status),
-                _ => None,
-            };
+            if let zircon::MemoryResult::Failed(status) = result {
+                failure = Some(status);
+            }
             let now = self.now();
             self.core().memory_done(now, id, result);
-            if let Some(status) = failed {
-                let reason = format!("no memory for {} pages of VMO {}", pages.count, pages.vmo.0);
-                return Err(ReadError::Failed { status, reason });
+        }
+        match failure {
+            None => Ok(()),
+            Some(status) => {
+                let reason = format!("no memory for {} pages of VMO {}", run.count, run.vmo.0);
+                Err(ReadError::Failed { status, reason })
             }
         }
-        Ok(())
     }
 
     fn fail(&self, pages: Pages, status: Status, reason: String) {

@@ -29,7 +29,8 @@ impl Vm {
     pub(super) fn drain(&self, mine: Option<Mine<'_>>) -> Option<OpResult> {
         let from = mine.map(|mine| mine.vcpu);
         let mut result = None;
-        loop {
+        // What a run that has ended still wants is not done: a guest may have asked for hours of it.
+        while !self.is_stopped() {
             let work = {
                 let mut core = self.core();
                 let work = core.next_work();
@@ -121,6 +122,7 @@ impl Vm {
                 }
             }
         }
+        result
     }
 
     /// Tells memory how large a VMO is. Nothing is allocated.
@@ -241,7 +243,7 @@ impl Vm {
     }
 
     /// Has every vCPU carry out a flush.
-    fn order_flush(&self, order: FlushOrder, from: Option<u32>) {
+    pub(super) fn order_flush(&self, order: FlushOrder, from: Option<u32>) {
         for (vcpu, mailbox) in (0..).zip(&self.mailboxes) {
             let links = order.links.iter().copied().map(Item::Link);
             mailbox.post(links.chain([Item::Flush(order.id)]), from == Some(vcpu));
