@@ -155,6 +155,18 @@ fn spinning_until_the_time_is_up() {
     hello_still_runs();
 }
 
+/// A single system call that would take hours does not keep the run from ending.
+#[test]
+fn a_call_that_takes_hours() {
+    needs_kvm!();
+    for cpus in [1, 2] {
+        let guest = hostile(["long-call"]).cpus(cpus);
+        let run = guest.timeout(Duration::from_millis(1500)).run();
+        assert_eq!(run.end, End::TimedOut, "{run}");
+    }
+    hello_still_runs();
+}
+
 /// The memory limit is the program's: it gets a status or a fault, and the VMM goes on.
 #[test]
 fn more_memory_than_there_is() {

@@ -9,6 +9,7 @@
 //! | `random SEED` | jumps into random bytes (needs the start-up VMO `exec`) | killed, or any code |
 //! | `syscalls SEED COUNT` | random registers to the system calls | 0 |
 //! | `spin [COUNT]` | one thread spins for ever, another counts milliseconds | 0 |
+//! | `long-call` | a `zx_vmo_read` onto itself, one byte further, of a GiB | 0, after hours |
 //! | `entry-jump ADDRESS N` | jumps to the kernel's entry with the N-th hostile rcx and r11 | killed, or 0 |
 //! | `port` | writes to the hypercall port | killed |
 //! | `stack`, `null`, `wild`, `wild-jump`, `kernel-read`, `kernel-write`, `kernel-jump`, `exec-data`, `write-text`, `divide`, `int3`, `ud2`, `single-step` | one fault each | killed |
@@ -36,6 +37,7 @@ fn run(startup: &Startup<'_>) -> i32 {
         ("random", Some(seed), _) => random::jump(startup, seed),
         ("syscalls", Some(seed), Some(count)) => syscalls::call(startup, seed, count),
         ("spin", count, _) => spin::spin(count.unwrap_or(50)),
+        ("long-call", ..) => spin::long_call(),
         ("entry-jump", Some(address), Some(index)) => entry::jump(address, index),
         _ => match faults::MODES.iter().find(|(name, _)| *name == mode) {
             Some((name, fault)) => {

@@ -36,3 +36,25 @@ pub fn spin(count: u64) -> i32 {
     zx::println!("spin: counted to {count}");
     0
 }
+
+/// Moves a GiB up by one byte with one call: the source overlaps the target, so that it goes byte by byte.
+pub fn long_call() -> i32 {
+    const LENGTH: u64 = 1 << 30;
+    let moved = zx::Vmo::create(LENGTH + zx::PAGE_SIZE).and_then(|vmo| {
+        let mapping = zx::Mapping::read_write(&vmo, 0, (LENGTH + zx::PAGE_SIZE) as usize)?;
+        // Every page is there, so that every byte has to be moved.
+        for page in (0..16 << 20).step_by(zx::PAGE_SIZE as usize) {
+            mapping.set_word(page, 1)?;
+        }
+        let buffer = mapping.base() as u64;
+        // SAFETY: the buffer is the mapping's own memory, which nothing else uses.
+        unsafe { zx::sys::vmo_read(zx::AsHandleRef::raw_handle(&vmo), buffer, 1, LENGTH).ok() }
+    });
+    match moved {
+        Ok(()) => 0,
+        Err(status) => {
+            zx::println!("hostile: long-call: {status}");
+            2
+        }
+    }
+}

@@ -236,8 +236,35 @@ fn copy_between_absent_pages() -> Outcome {
     test_guests::pages::check_vmo(&vmo, Some(SEED), 0, 4)
 }
 
+/// Each new mapping of a region replaces the table that reaches it, and nothing is unmapped meanwhile: the replaced tables,
+/// more than there is room for, are used again.
+fn many_mappings_of_one_region() -> Outcome {
+    const COUNT: usize = 4_500;
+    let vmo = filled_vmo(SEED, 0, 1)?;
+    let mut bytes = [0; 8];
+    vmo.read(&mut bytes, 0)?;
+    let expected = u64::from_le_bytes(bytes);
+    let (vmar, handle) = (vmar_root_self().raw_handle(), vmo.raw_handle());
+    let (mut first, mut last) = (u64::MAX, 0);
+    for _ in 0..COUNT {
+        let mut address = 0u64;
+        let length = PAGE_SIZE;
+        let status = raw::vmar_map(vmar, READ, 0, handle, 0, length, out(&mut address));
+        equal!(status, Status::OK);
+        // SAFETY: mapped just now, and only read.
+        let found = unsafe { (address as *const u64).read_volatile() };
+        equal!(found, expected);
+        first = first.min(address);
+        last = last.max(address);
+    }
+    // What lies in between is all ours: these were the lowest gaps.
+    status!(OK, raw::vmar_unmap(vmar, last, PAGE_SIZE));
+    status!(OK, raw::vmar_unmap(vmar, first, PAGE_SIZE));
+    Ok(())
+}
+
 cases! { "mappings":
     mapping_is_the_vmo two_mappings_of_one_page map_errors specific_and_overwrite unmap_splits
     unmap_errors protect protect_needs_rights read_and_write_ranges read_and_write_bad_buffers
-    copy_between_absent_pages
+    copy_between_absent_pages many_mappings_of_one_region
 }
