@@ -93,6 +93,13 @@ impl Kernel {
         (address < mapping.end()).then_some(*mapping)
     }
 
+    /// Mappings of a process.
+    pub(crate) fn mapping_count(&self, process: ProcessId) -> usize {
+        self.processes
+            .get(&process)
+            .map_or(0, |process| process.mappings.len())
+    }
+
     pub(crate) fn mappings_in(&self, process: ProcessId, start: u64, end: u64) -> Vec<Mapping> {
         let Some(process) = self.processes.get(&process) else {
             return Vec::new();

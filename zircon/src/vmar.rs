@@ -15,6 +15,9 @@ use crate::op::{Body, Step, StepResult, Waiting};
 use crate::user::{CopyOut, Undo};
 use crate::work::Work;
 
+/// Most mappings of a process: what a program can make the core keep is bounded.
+const MAX_MAPPINGS: usize = 1 << 16;
+
 /// The root VMAR of a process.
 #[derive(Clone, Debug)]
 pub(crate) struct Vmar {
@@ -119,6 +122,9 @@ impl Kernel {
         }
         let vmar = self.vmars.get(&vmar_id).ok_or(Status::BAD_STATE)?;
         let (process, low, high) = (vmar.process, vmar.base, vmar.base + vmar.size);
+        if self.mapping_count(process) >= MAX_MAPPINGS {
+            return Err(Status::NO_RESOURCES);
+        }
         let overwrite = options.contains(VmOptions::SPECIFIC_OVERWRITE);
         let specific = overwrite || options.contains(VmOptions::SPECIFIC);
         let upper = options.contains(VmOptions::OFFSET_IS_UPPER_LIMIT);

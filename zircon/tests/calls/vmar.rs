@@ -181,6 +181,35 @@ fn vmar_map_length_rounds_up_and_may_exceed_the_vmo() {
     assert_eq!(next, at + 8192);
 }
 
+/// A process has room for so many mappings; giving one back makes room for the next.
+#[test]
+fn vmar_map_no_resources() {
+    const MOST: u64 = 1 << 16;
+    let mut m = TestMachine::new();
+    let vmo = m.vmo(1);
+    let out = m.alloc(8);
+    let mut map = |m: &mut TestMachine, page: u64| {
+        let vmar = m.main.vmar_handle.into();
+        // Far above everything else, every other page.
+        let place = (1 << 44) + 2 * page * 4096;
+        let specific = (RW | SPECIFIC).into();
+        m.call(
+            N::VmarMap,
+            &[vmar, specific, place, vmo.into(), 0, 4096, out],
+        )
+    };
+    let mut mapped = 0;
+    while mapped < MOST && map(&mut m, mapped) == Status::OK {
+        mapped += 1;
+    }
+    assert!(mapped < MOST, "the scratch area has mappings of its own");
+    assert!(mapped > MOST - 16, "{mapped}");
+    assert_eq!(map(&mut m, mapped), Status::NO_RESOURCES);
+    let base = m.peek_u64(out);
+    m.vmar_unmap(base, 4096).unwrap();
+    assert_eq!(map(&mut m, mapped), Status::OK);
+}
+
 #[test]
 fn vmar_map_specific() {
     let mut m = TestMachine::new();
