@@ -188,7 +188,7 @@ fn vmar_map_no_resources() {
     let mut m = TestMachine::new();
     let vmo = m.vmo(1);
     let out = m.alloc(8);
-    let mut map = |m: &mut TestMachine, page: u64| {
+    let map = |m: &mut TestMachine, page: u64| {
         let vmar = m.main.vmar_handle.into();
         // Far above everything else, every other page.
         let place = (1 << 44) + 2 * page * 4096;
