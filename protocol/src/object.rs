@@ -19,16 +19,30 @@ pub enum ObjectType {
     Thread = 2,
     /// Virtual memory object.
     Vmo = 3,
+    /// Channel.
+    Channel = 4,
     /// Event.
     Event = 5,
     /// Port.
     Port = 6,
+    /// Resource.
+    Resource = 15,
     /// Job.
     Job = 17,
     /// Virtual memory address region.
     Vmar = 18,
+    /// IOMMU.
+    Iommu = 23,
+    /// Bus transaction initiator.
+    Bti = 24,
+    /// Pinned memory token.
+    Pmt = 26,
+    /// Suspend token.
+    SuspendToken = 27,
     /// Pager.
     Pager = 28,
+    /// Exception.
+    Exception = 29,
 }
 
 impl ObjectType {
@@ -39,11 +53,18 @@ impl ObjectType {
             ObjectType::Process => "process",
             ObjectType::Thread => "thread",
             ObjectType::Vmo => "vmo",
+            ObjectType::Channel => "channel",
             ObjectType::Event => "event",
             ObjectType::Port => "port",
+            ObjectType::Resource => "resource",
             ObjectType::Job => "job",
             ObjectType::Vmar => "vmar",
+            ObjectType::Iommu => "iommu",
+            ObjectType::Bti => "bti",
+            ObjectType::Pmt => "pmt",
+            ObjectType::SuspendToken => "suspend token",
             ObjectType::Pager => "pager",
+            ObjectType::Exception => "exception",
         }
     }
 }

@@ -109,6 +109,82 @@ syscalls! {
     33 FutexWait "futex_wait",
     /// `(address*, count)`
     34 FutexWake "futex_wake",
+    /// `(items*, count, deadline)`
+    35 ObjectWaitMany "object_wait_many",
+    /// `(handle, clear, set)`
+    36 ObjectSignalPeer "object_signal_peer",
+    /// `(port, source, key)`
+    37 PortCancel "port_cancel",
+    /// `(port, options, key)`
+    38 PortCancelKey "port_cancel_key",
+    /// `(options, out*)`
+    39 EventCreate "event_create",
+    /// `(options, out0*, out1*)`
+    40 ChannelCreate "channel_create",
+    /// `(channel, options, bytes*, handles*, byte_count, handle_count, actual_bytes*, actual_handles*)`
+    41 ChannelRead "channel_read",
+    /// `(channel, options, bytes*, byte_count, handles*, handle_count)`
+    42 ChannelWrite "channel_write",
+    /// `(parent, options, out*)`
+    43 JobCreate "job_create",
+    /// `(job, options, topic, policy*, count)`
+    44 JobSetPolicy "job_set_policy",
+    /// `(job, name*, name_length, options, process*, vmar*)`
+    45 ProcessCreate "process_create",
+    /// `(process, thread, entry, stack, arg1 handle, arg2)`
+    46 ProcessStart "process_start",
+    /// `(task)`
+    47 TaskKill "task_kill",
+    /// `(task, token*)`
+    48 TaskSuspend "task_suspend",
+    /// `(task, options, out*)`
+    49 TaskCreateExceptionChannel "task_create_exception_channel",
+    /// `(exception, out*)`
+    50 ExceptionGetThread "exception_get_thread",
+    /// `(exception, out*)`
+    51 ExceptionGetProcess "exception_get_process",
+    /// `(thread, kind, buffer*, size)`
+    52 ThreadReadState "thread_read_state",
+    /// `(thread, kind, buffer*, size)`
+    53 ThreadWriteState "thread_write_state",
+    /// `(vmo, size*)`
+    54 VmoGetStreamSize "vmo_get_stream_size",
+    /// `(vmo, size)`
+    55 VmoSetStreamSize "vmo_set_stream_size",
+    /// `(vmo, op, offset, size, buffer*, buffer_size)`
+    56 VmoOpRange "vmo_op_range",
+    /// `(bti, size, alignment_log2, out*)`
+    57 VmoCreateContiguous "vmo_create_contiguous",
+    /// `(resource, address, size, out*)`
+    58 VmoCreatePhysical "vmo_create_physical",
+    /// `(vmo, vmex, out*)`
+    59 VmoReplaceAsExecutable "vmo_replace_as_executable",
+    /// `(vmo, policy)`
+    60 VmoSetCachePolicy "vmo_set_cache_policy",
+    /// `(destination, options, offset, length, source, source_offset)`
+    61 VmoTransferData "vmo_transfer_data",
+    /// `(pager, op, vmo, offset, length, data)`
+    62 PagerOpRange "pager_op_range",
+    /// `(pager, vmo, offset, length, buffer*, buffer_size, actual*, avail*)`
+    63 PagerQueryDirtyRanges "pager_query_dirty_ranges",
+    /// `(pager, vmo, options, buffer*, buffer_size)`
+    64 PagerQueryVmoStats "pager_query_vmo_stats",
+    /// `(parent, options, offset, size, child*, address*)`
+    65 VmarAllocate "vmar_allocate",
+    /// `(vmar)`
+    66 VmarDestroy "vmar_destroy",
+    /// `(vmar, op, address, size, buffer*, buffer_size)`
+    67 VmarOpRange "vmar_op_range",
+    /// `(resource, type, descriptor*, descriptor_size, out*)`
+    68 IommuCreate "iommu_create",
+    /// `(iommu, options, bti_id, out*)`
+    69 BtiCreate "bti_create",
+    /// `(bti, options, vmo, offset, size, addresses*, count, pmt*)`
+    70 BtiPin "bti_pin",
+    /// `(bti)`
+    71 BtiReleaseQuarantine "bti_release_quarantine",
+    /// `(pmt)`
+    72 PmtUnpin "pmt_unpin",
 }
 
 const _: () = {

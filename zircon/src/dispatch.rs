@@ -20,7 +20,7 @@ const MAX_CLOSE_MANY: u64 = 1 << 16;
 
 impl Kernel {
     pub(crate) fn dispatch(&mut self, caller: Caller, number: N, args: &[u64; 8]) -> Begin {
-        let [a0, a1, a2, a3, a4, a5, a6, _] = *args;
+        let [a0, a1, a2, a3, a4, a5, a6, _a7] = *args;
         let (h0, h1, h2) = (a0 as RawHandle, a1 as RawHandle, a2 as RawHandle);
         match number {
             N::ClockGetMonotonic => Ok(Started::Done(self.now as u64)),
@@ -92,6 +92,45 @@ impl Kernel {
             N::ProcessExit => self.sys_process_exit(caller, a0 as i64),
             N::FutexWait => self.sys_futex_wait(caller, a0, a1 as u32, a3 as i64),
             N::FutexWake => self.sys_futex_wake(caller, a0, a1 as u32),
+            // To come, each by its own line.
+            N::ObjectWaitMany => Err(Status::BAD_SYSCALL),
+            N::ObjectSignalPeer => Err(Status::BAD_SYSCALL),
+            N::PortCancel => Err(Status::BAD_SYSCALL),
+            N::PortCancelKey => Err(Status::BAD_SYSCALL),
+            N::EventCreate => Err(Status::BAD_SYSCALL),
+            N::ChannelCreate => Err(Status::BAD_SYSCALL),
+            N::ChannelRead => Err(Status::BAD_SYSCALL),
+            N::ChannelWrite => Err(Status::BAD_SYSCALL),
+            N::JobCreate => Err(Status::BAD_SYSCALL),
+            N::JobSetPolicy => Err(Status::BAD_SYSCALL),
+            N::ProcessCreate => Err(Status::BAD_SYSCALL),
+            N::ProcessStart => Err(Status::BAD_SYSCALL),
+            N::TaskKill => Err(Status::BAD_SYSCALL),
+            N::TaskSuspend => Err(Status::BAD_SYSCALL),
+            N::TaskCreateExceptionChannel => Err(Status::BAD_SYSCALL),
+            N::ExceptionGetThread => Err(Status::BAD_SYSCALL),
+            N::ExceptionGetProcess => Err(Status::BAD_SYSCALL),
+            N::ThreadReadState => Err(Status::BAD_SYSCALL),
+            N::ThreadWriteState => Err(Status::BAD_SYSCALL),
+            N::VmoGetStreamSize => Err(Status::BAD_SYSCALL),
+            N::VmoSetStreamSize => Err(Status::BAD_SYSCALL),
+            N::VmoOpRange => Err(Status::BAD_SYSCALL),
+            N::VmoCreateContiguous => Err(Status::BAD_SYSCALL),
+            N::VmoCreatePhysical => Err(Status::BAD_SYSCALL),
+            N::VmoReplaceAsExecutable => Err(Status::BAD_SYSCALL),
+            N::VmoSetCachePolicy => Err(Status::BAD_SYSCALL),
+            N::VmoTransferData => Err(Status::BAD_SYSCALL),
+            N::PagerOpRange => Err(Status::BAD_SYSCALL),
+            N::PagerQueryDirtyRanges => Err(Status::BAD_SYSCALL),
+            N::PagerQueryVmoStats => Err(Status::BAD_SYSCALL),
+            N::VmarAllocate => Err(Status::BAD_SYSCALL),
+            N::VmarDestroy => Err(Status::BAD_SYSCALL),
+            N::VmarOpRange => Err(Status::BAD_SYSCALL),
+            N::IommuCreate => Err(Status::BAD_SYSCALL),
+            N::BtiCreate => Err(Status::BAD_SYSCALL),
+            N::BtiPin => Err(Status::BAD_SYSCALL),
+            N::BtiReleaseQuarantine => Err(Status::BAD_SYSCALL),
+            N::PmtUnpin => Err(Status::BAD_SYSCALL),
         }
     }
 
