@@ -50,7 +50,7 @@ mod work;
 pub use ids::{JobId, ObjectRef, PagerId, PortId, ProcessId, ThreadId, Token, VmarId};
 pub use kernel::{FaultOutcome, Kernel, SyscallOutcome, VmoUsage};
 pub use mappings::MappedRun;
-pub use memory::{MemoryOp, MemoryOpId, MemoryResult, Pages, VmoId};
+pub use memory::{MemoryOp, MemoryOpId, MemoryResult, Pages, Storage, VmoId, Writes};
 pub use sequence::{MAX_RUN, Sequence};
 pub use task::{EXCEPTION_KILL, NewProcess};
 pub use work::{Access, Completion, Exception, ExceptionKind, OpResult, Work};

@@ -27,10 +27,22 @@ pub(crate) fn page_span(offset: u64, length: u64) -> Range<u64> {
 /// What an operation works on: (VMO, pages, whether it changes which pages are there).
 fn touched(op: &MemoryOp) -> Vec<(VmoId, Range<u64>, bool)> {
     match op {
-        MemoryOp::Zero(pages) | MemoryOp::Decommit(pages) => {
+        MemoryOp::Zero { pages, .. }
+        | MemoryOp::Decommit { pages, .. }
+        | MemoryOp::Evict(pages)
+        | MemoryOp::Fork { pages, .. } => {
             vec![(pages.vmo, pages.range(), true)]
         }
-        MemoryOp::Move { from, to, to_first } => {
+        MemoryOp::Protect { pages, .. } | MemoryOp::Scan { pages, .. } => {
+            vec![(pages.vmo, pages.range(), true)]
+        }
+        MemoryOp::Locate(pages) => vec![(pages.vmo, pages.range(), false)],
+        MemoryOp::Freeze { vmo, into, .. } => {
+            vec![(*vmo, 0..u64::MAX, true), (*into, 0..u64::MAX, true)]
+        }
+        MemoryOp::Move {
+            from, to, to_first, ..
+        } => {
             vec![
                 (from.vmo, from.range(), true),
                 (*to, *to_first..to_first + from.count, true),
@@ -92,17 +104,22 @@ impl Kernel {
         }
         self.epoch += 1;
         match (&op, &result) {
-            (MemoryOp::Zero(pages), MemoryResult::Done) => {
+            (MemoryOp::Zero { pages, .. }, MemoryResult::Done) => {
                 self.publish(pages.vmo, pages.range(), PageState::Clean);
             }
-            (MemoryOp::Zero(pages), result) => {
+            (MemoryOp::Zero { pages, .. }, result) => {
                 self.resident -= pages.count;
                 // What the VMM could not install will not come: whoever waits for it is told.
                 if let (MemoryResult::Failed(status), None) = (result, token) {
                     self.resolve(pages.vmo, pages.range(), Some(*status));
                 }
             }
-            (MemoryOp::Move { from, to, to_first }, MemoryResult::Done) => {
+            (
+                MemoryOp::Move {
+                    from, to, to_first, ..
+                },
+                MemoryResult::Done,
+            ) => {
                 self.publish(from.vmo, from.range(), PageState::Absent);
                 self.publish(*to, *to_first..to_first + from.count, PageState::Clean);
             }

@@ -321,7 +321,7 @@ impl Kernel {
     /// Emits a memory operation of `token`'s; the step ends waiting for it.
     pub(crate) fn emit(&mut self, token: Option<Token>, op: MemoryOp) -> MemoryOpId {
         let id = MemoryOpId(self.next_id());
-        if let MemoryOp::Decommit(pages) = &op {
+        if let MemoryOp::Decommit { pages, .. } = &op {
             // Every page of a run that is decommitted was committed until now.
             self.resident -= pages.count;
         }

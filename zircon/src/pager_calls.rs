@@ -176,7 +176,10 @@ impl Kernel {
             }
             let id = MemoryOpId(self.next_id());
             // To the core, content that the VMM installs is as good as zeros.
-            let op = MemoryOp::Zero(pages);
+            let op = MemoryOp::Zero {
+                pages,
+                protect: false,
+            };
             self.mark_busy(id, &op);
             self.memory.insert(id, InFlight { op, token: None });
             begun.push((id, pages));

@@ -222,7 +222,8 @@ impl Kernel {
             first: run.start,
             count: run.end - run.start,
         };
-        self.emit(Some(token), MemoryOp::Decommit(pages));
+        let inherited = false;
+        self.emit(Some(token), MemoryOp::Decommit { pages, inherited });
         Ok(Some(Step::Wait(Waiting::Memory)))
     }
 
@@ -249,7 +250,8 @@ impl Kernel {
             drops.push(pages);
         }
         for pages in drops {
-            self.emit(None, MemoryOp::Decommit(pages));
+            let inherited = false;
+            self.emit(None, MemoryOp::Decommit { pages, inherited });
         }
     }
 

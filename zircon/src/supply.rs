@@ -192,12 +192,16 @@ impl Kernel {
                 from,
                 to: supply.vmo,
                 to_first: first,
+                protect: false,
             },
             (false, true) => {
                 if let Some(aux) = self.vmos.get_mut(&supply.aux) {
                     aux.pages.set(from.range(), PageState::Absent);
                 }
-                MemoryOp::Decommit(from)
+                MemoryOp::Decommit {
+                    pages: from,
+                    inherited: false,
+                }
             }
             (true, false) => {
                 supply.begun = true;

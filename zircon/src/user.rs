@@ -197,7 +197,8 @@ impl Kernel {
                     first,
                     count,
                 };
-                self.emit(Some(token), MemoryOp::Zero(pages));
+                let protect = false;
+                self.emit(Some(token), MemoryOp::Zero { pages, protect });
                 Ok(Ready::Wait(Waiting::Memory))
             }
         }

@@ -3,14 +3,31 @@
 use protocol::{PAGE_SIZE, Status};
 
 use crate::ids::{ProcessId, ThreadId, Token, VmoId};
-use crate::memory::{MemoryOp, MemoryOpId, Pages};
+use crate::memory::{MemoryOp, MemoryOpId, Pages, Storage};
 
 /// One thing to do. The VMM drains them after every call into the core.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Work {
     /// Perform the operation with no lock held, then call [`crate::Kernel::memory_done`].
     Memory(MemoryOpId, MemoryOp),
-    /// A VMO with storage of its own is new, or has grown, and has this many pages now. Comes before any operation on them.
+    /// A VMO with storage of its own is new. Comes before any operation on it.
+    Created {
+        /// The VMO.
+        vmo: VmoId,
+        /// What it needs.
+        storage: Storage,
+    },
+    /// A clone, which is new, shows pages of another VMO: `vmo`'s page `first` is `of`'s page `at`, and so on for `count` pages. Comes
+    /// before any operation on them. `of` is a pager's VMO, or was frozen.
+    View {
+        /// The clone's pages.
+        pages: Pages,
+        /// The VMO that it shows.
+        of: VmoId,
+        /// First page there.
+        at: u64,
+    },
+    /// A VMO has grown and has this many pages now. Comes before any operation on them.
     Sized {
         /// The VMO.
         vmo: VmoId,

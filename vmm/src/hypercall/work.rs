@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use zircon::{Completion, Exception, ExceptionKind, OpResult, ThreadId, Token, VmoId, Work};
+use zircon::{
+    Completion, Exception, ExceptionKind, OpResult, Pages, Storage, ThreadId, Token, VmoId, Work,
+};
 
 use super::emulated::{Late, LateWrites};
 use super::mailbox::{Call, Item};
@@ -36,6 +38,8 @@ impl Vm {
                 let work = core.next_work();
                 match work {
                     // While the core is locked, so that no other thread's work on the VMO comes first.
+                    Some(Work::Created { vmo, storage }) => self.create_storage(vmo, storage),
+                    Some(Work::View { pages, of, at }) => self.view_storage(pages, of, at),
                     Some(Work::Sized { vmo, pages }) => self.size_storage(vmo, pages),
                     // Likewise, so that it is posted before the thread's own drain ends, whoever took it.
                     Some(Work::SetBase { thread, gs, value }) => {
@@ -54,7 +58,10 @@ impl Vm {
                     let now = self.now();
                     self.core().memory_done(now, id, done);
                 }
-                Work::Sized { .. } | Work::SetBase { .. } => {}
+                Work::Created { .. }
+                | Work::View { .. }
+                | Work::Sized { .. }
+                | Work::SetBase { .. } => {}
                 Work::Complete(completion) => {
                     if mine.is_some_and(|mine| mine.token == Some(completion.token)) {
                         result = Some(completion.result);
@@ -125,10 +132,23 @@ impl Vm {
         result
     }
 
+    /// Tells memory of a new VMO. Nothing is allocated.
+    fn create_storage(&self, vmo: VmoId, storage: Storage) {
+        if let Err(error) = self.memory.create(vmo, storage) {
+            log::error!("storage of VMO {}: {error}", vmo.0);
+        }
+    }
+
+    /// Tells memory what a clone shows.
+    fn view_storage(&self, pages: Pages, of: VmoId, at: u64) {
+        if let Err(error) = self.memory.view(pages, of, at) {
+            log::error!("VMO {} as a view of VMO {}: {error}", pages.vmo.0, of.0);
+        }
+    }
+
     /// Tells memory how large a VMO is. Nothing is allocated.
     fn size_storage(&self, vmo: VmoId, pages: u64) {
-        let known = self.memory.set_size_hint(vmo, pages);
-        if let Err(error) = known.or_else(|_| self.memory.create(vmo, pages)) {
+        if let Err(error) = self.memory.set_size_hint(vmo, pages) {
             log::error!("storage of VMO {}: {error}", vmo.0);
         }
     }

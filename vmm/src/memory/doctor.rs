@@ -7,7 +7,7 @@ use rustix::{
     io::Errno,
     process::{Resource, getrlimit},
 };
-use zircon::{MemoryOp, MemoryResult, Pages, VmoId};
+use zircon::{MemoryOp, MemoryResult, Pages, Storage, VmoId};
 
 use crate::check::Check;
 
@@ -120,12 +120,15 @@ fn try_a_page() -> Result<(), String> {
     };
     let memory = Memory::new(geometry, Box::new(|_, _, _, _| Ok(()))).map_err(describe)?;
     let vmo = VmoId(0);
-    memory.create(vmo, 2).map_err(describe)?;
-    let done = memory.perform(&MemoryOp::Zero(Pages {
-        vmo,
-        first: 0,
-        count: 1,
-    }));
+    memory.create(vmo, Storage::of(2)).map_err(describe)?;
+    let done = memory.perform(&MemoryOp::Zero {
+        pages: Pages {
+            vmo,
+            first: 0,
+            count: 1,
+        },
+        protect: false,
+    });
     if done != MemoryResult::Done {
         return Err(format!("a page cannot be installed: {done:?}"));
     }

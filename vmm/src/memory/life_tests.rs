@@ -10,7 +10,7 @@ use std::{
 };
 
 use protocol::Status;
-use zircon::{MemoryOp, MemoryResult, VmoId};
+use zircon::{MemoryOp, MemoryResult, Storage, VmoId};
 
 use super::{
     ArenaGeometry, Memory, MemoryError,
@@ -88,7 +88,10 @@ fn a_sparse_tebibyte_costs_what_is_touched() {
     );
     assert!(mappings(&memory, vmo) <= 3);
     assert_eq!(
-        memory.perform(&MemoryOp::Decommit(pages(vmo, 0, 1024 * UNIT_PAGES))),
+        memory.perform(&MemoryOp::Decommit {
+            pages: pages(vmo, 0, 1024 * UNIT_PAGES),
+            inherited: false
+        }),
         DONE
     );
     assert_eq!(memory.resident(vmo).unwrap(), 0);
@@ -141,7 +144,10 @@ fn addresses_are_used_again_without_what_was_there() {
     zero(&memory, new, 0, 1);
     assert_eq!(read(&memory, new, 0, 4096), filled(0, 4096));
     assert!(!present(&memory, new, 1));
-    assert!(matches!(memory.create(new, 1), Err(MemoryError::Exists(_))));
+    assert!(matches!(
+        memory.create(new, Storage::of(1)),
+        Err(MemoryError::Exists(_))
+    ));
 }
 
 #[test]
@@ -149,7 +155,10 @@ fn a_full_arena_is_no_memory_and_recovers() {
     let memory = memory(1);
     let (a, b) = (vmo(&memory, 1, UNIT_PAGES), vmo(&memory, 2, 1));
     zero(&memory, a, 0, 1);
-    let op = MemoryOp::Zero(pages(b, 0, 1));
+    let op = MemoryOp::Zero {
+        pages: pages(b, 0, 1),
+        protect: false,
+    };
     assert_eq!(memory.perform(&op), MemoryResult::Failed(Status::NO_MEMORY));
     memory.destroy(a).unwrap();
     assert_eq!(memory.perform(&op), DONE);

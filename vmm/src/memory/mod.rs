@@ -50,7 +50,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock, atomic::AtomicBool},
 };
 
-use zircon::VmoId;
+use zircon::{Pages, Storage, VmoId};
 
 use self::{arena::Arena, uffd::Userfaultfd, units::bytes, window::Window};
 pub use self::{
@@ -110,8 +110,8 @@ impl Memory {
         self.arena.geometry()
     }
 
-    /// Makes a VMO known. Nothing is allocated; `size_pages` decides how long its chunks will be.
-    pub fn create(&self, vmo: VmoId, size_pages: u64) -> Result<(), MemoryError> {
+    /// Makes a VMO known. Nothing is allocated; its pages decide how long its chunks will be.
+    pub fn create(&self, vmo: VmoId, storage: Storage) -> Result<(), MemoryError> {
         match self
             .windows
             .write()
@@ -123,11 +123,16 @@ impl Memory {
                 entry.insert(Arc::new(Window::new(
                     vmo,
                     Arc::clone(&self.arena),
-                    size_pages,
+                    storage.pages,
                 )));
                 Ok(())
             }
         }
+    }
+
+    /// Makes a VMO show pages of another: see [`zircon::Work::View`].
+    pub fn view(&self, pages: Pages, _of: VmoId, _at: u64) -> Result<(), MemoryError> {
+        Err(MemoryError::Unknown(pages.vmo))
     }
 
     /// Tells the new size of a VMO. Chunks that exist stay; pages are dropped by `Decommit` only.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use zircon::{MemoryOp, MemoryResult, Pages, VmoId};
+use zircon::{MemoryOp, MemoryResult, Pages, Storage, VmoId};
 
 use super::{Memory, tests::memory, units::PAGE_SIZE};
 
@@ -151,7 +151,10 @@ impl Pair {
                     self.make_absent(run);
                 }
                 self.insert(run, &vec![0; run.count as usize * PAGE]);
-                self.memory.perform(&MemoryOp::Zero(pages(run)))
+                self.memory.perform(&MemoryOp::Zero {
+                    pages: pages(run),
+                    protect: false,
+                })
             }
             Step::Supply(run, byte) => {
                 self.make_absent(run);
@@ -175,11 +178,15 @@ impl Pair {
                     from: pages(from),
                     to,
                     to_first,
+                    protect: false,
                 })
             }
             Step::Decommit(run) => {
                 self.remove(run);
-                self.memory.perform(&MemoryOp::Decommit(pages(run)))
+                self.memory.perform(&MemoryOp::Decommit {
+                    pages: pages(run),
+                    inherited: false,
+                })
             }
             Step::Write(run, skip, byte) => {
                 self.make_present(run);
@@ -224,7 +231,9 @@ impl Pair {
             Step::Recreate(vmo) => {
                 self.model.retain(|(id, _), _| *id != vmo);
                 self.memory.destroy(VmoId(vmo)).unwrap();
-                self.memory.create(VmoId(vmo), 1 << vmo).unwrap();
+                self.memory
+                    .create(VmoId(vmo), Storage::of(1 << vmo))
+                    .unwrap();
                 MemoryResult::Done
             }
         }
@@ -264,7 +273,7 @@ proptest! {
     fn memory_is_a_page_map(steps in prop::collection::vec(step(), 1..60)) {
         let mut pair = Pair { model: BTreeMap::new(), memory: memory(32) };
         for vmo in 0..VMOS {
-            pair.memory.create(VmoId(vmo), vmo * 300).unwrap();
+            pair.memory.create(VmoId(vmo), Storage::of(vmo * 300)).unwrap();
         }
         for step in steps {
             prop_assert_eq!(pair.step(step), MemoryResult::Done, "{:?}", step);

@@ -70,9 +70,17 @@ impl Memory {
     /// Performs one operation on the calling thread.
     pub fn perform(&self, op: &MemoryOp) -> MemoryResult {
         let result = match op {
-            MemoryOp::Zero(pages) => self.zero(*pages),
-            MemoryOp::Move { from, to, to_first } => self.move_pages(*from, *to, *to_first),
-            MemoryOp::Decommit(pages) => self.decommit(*pages),
+            MemoryOp::Zero { pages, .. } => self.zero(*pages),
+            MemoryOp::Move {
+                from, to, to_first, ..
+            } => self.move_pages(*from, *to, *to_first),
+            MemoryOp::Decommit { pages, .. } => self.decommit(*pages),
+            MemoryOp::Evict(_)
+            | MemoryOp::Fork { .. }
+            | MemoryOp::Protect { .. }
+            | MemoryOp::Scan { .. }
+            | MemoryOp::Freeze { .. }
+            | MemoryOp::Locate(_) => return MemoryResult::Failed(Status::INTERNAL),
             MemoryOp::Read {
                 vmo,
                 offset,

@@ -2,7 +2,7 @@
 //! read back through the same kernel path that KVM uses, which fails on an absent page.
 
 use protocol::Status;
-use zircon::{MemoryOp, MemoryResult, Pages, VmoId};
+use zircon::{MemoryOp, MemoryResult, Pages, Storage, VmoId};
 
 use super::{
     ArenaGeometry, Memory,
@@ -30,7 +30,7 @@ pub(super) fn uffd() -> Userfaultfd {
 }
 
 pub(super) fn vmo(memory: &Memory, id: u64, pages: u64) -> VmoId {
-    memory.create(VmoId(id), pages).unwrap();
+    memory.create(VmoId(id), Storage::of(pages)).unwrap();
     VmoId(id)
 }
 
@@ -40,7 +40,10 @@ pub(super) fn pages(vmo: VmoId, first: u64, count: u64) -> Pages {
 
 pub(super) fn zero(memory: &Memory, vmo: VmoId, first: u64, count: u64) {
     assert_eq!(
-        memory.perform(&MemoryOp::Zero(pages(vmo, first, count))),
+        memory.perform(&MemoryOp::Zero {
+            pages: pages(vmo, first, count),
+            protect: false
+        }),
         DONE
     );
 }
@@ -79,7 +82,10 @@ fn an_untouched_vmo_costs_nothing() {
     let memory = memory(1);
     let vmo = vmo(&memory, 1, UNIT_PAGES * 1000);
     assert_eq!(
-        memory.perform(&MemoryOp::Decommit(pages(vmo, 0, UNIT_PAGES))),
+        memory.perform(&MemoryOp::Decommit {
+            pages: pages(vmo, 0, UNIT_PAGES),
+            inherited: false
+        }),
         DONE
     );
     assert!(memory.window(vmo).unwrap().file().is_none());
@@ -210,6 +216,7 @@ fn a_move_leaves_the_source_absent() {
         from: pages(aux, 1, 5),
         to: target,
         to_first,
+        protect: false,
     };
     assert_eq!(memory.perform(&op), DONE);
     assert!(present(&memory, aux, 0));
@@ -235,6 +242,7 @@ fn a_failed_move_changes_nothing() {
         from: pages(aux, 0, 4),
         to: target,
         to_first: 1,
+        protect: false,
     };
     assert_eq!(memory.perform(&op), INTERNAL);
     assert_eq!(memory.resident(aux).unwrap(), 2 * PAGE_SIZE);
@@ -244,6 +252,7 @@ fn a_failed_move_changes_nothing() {
         from: pages(aux, 8, 1),
         to: target,
         to_first: 1,
+        protect: false,
     };
     assert_eq!(memory.perform(&op), INTERNAL);
 }
@@ -255,7 +264,10 @@ fn decommitted_pages_come_back_as_zeros() {
     zero(&memory, vmo, 0, 4);
     assert_eq!(write(&memory, vmo, 0, &[9; 4 * 4096]), DONE);
     assert_eq!(
-        memory.perform(&MemoryOp::Decommit(pages(vmo, 1, 200))),
+        memory.perform(&MemoryOp::Decommit {
+            pages: pages(vmo, 1, 200),
+            inherited: false
+        }),
         DONE
     );
     assert_eq!(memory.resident(vmo).unwrap(), PAGE_SIZE);

@@ -1,28 +1,48 @@
 //! Memory as a map from pages to bytes, strict about what the core promises.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use protocol::PAGE_SIZE;
-use zircon::{MemoryOp, MemoryResult, Pages, VmoId};
+use zircon::{MemoryOp, MemoryResult, Pages, Storage, VmoId, Writes};
 
 type Page = Box<[u8; PAGE_SIZE as usize]>;
 
+/// The storage of one VMO.
+#[derive(Clone, Debug)]
+struct Store {
+    storage: Storage,
+    own: BTreeMap<u64, Page>,
+    /// Pages that it owns, but that lie with a frozen VMO that is no more.
+    inherited: BTreeMap<u64, Page>,
+    /// Own pages that are write-protected.
+    protected: BTreeSet<u64>,
+    /// What it shows of others where it owns nothing: first page to (end, VMO, first page there).
+    views: BTreeMap<u64, (u64, VmoId, u64)>,
+}
+
 #[derive(Default)]
 pub struct PageMemory {
-    pages: BTreeMap<(VmoId, u64), Page>,
-    /// The pages each VMO was announced with.
-    sizes: BTreeMap<VmoId, u64>,
+    stores: BTreeMap<VmoId, Store>,
 }
 
 /// What an operation works on: (VMO, pages, whether it changes which pages are there).
 pub fn touched(op: &MemoryOp) -> Vec<(VmoId, Range<u64>, bool)> {
     let span = |offset: u64, length: u64| offset / PAGE_SIZE..(offset + length).div_ceil(PAGE_SIZE);
     match op {
-        MemoryOp::Zero(pages) | MemoryOp::Decommit(pages) => {
-            vec![(pages.vmo, pages.range(), true)]
+        MemoryOp::Zero { pages, .. }
+        | MemoryOp::Decommit { pages, .. }
+        | MemoryOp::Evict(pages)
+        | MemoryOp::Fork { pages, .. }
+        | MemoryOp::Protect { pages, .. }
+        | MemoryOp::Scan { pages, .. } => vec![(pages.vmo, pages.range(), true)],
+        MemoryOp::Locate(pages) => vec![(pages.vmo, pages.range(), false)],
+        MemoryOp::Freeze { vmo, into, .. } => {
+            vec![(*vmo, 0..u64::MAX, true), (*into, 0..u64::MAX, true)]
         }
-        MemoryOp::Move { from, to, to_first } => vec![
+        MemoryOp::Move {
+            from, to, to_first, ..
+        } => vec![
             (from.vmo, from.range(), true),
             (*to, *to_first..*to_first + from.count, true),
         ],
@@ -52,35 +72,172 @@ pub fn touched(op: &MemoryOp) -> Vec<(VmoId, Range<u64>, bool)> {
     }
 }
 
+impl Store {
+    /// It shows nothing of others in `range` any more.
+    fn conceal(&mut self, range: Range<u64>) {
+        for (first, (end, of, at)) in std::mem::take(&mut self.views) {
+            if first < range.start.min(end) {
+                self.views.insert(first, (range.start.min(end), of, at));
+            }
+            if end > range.end.max(first) {
+                let from = range.end.max(first);
+                self.views.insert(from, (end, of, at + (from - first)));
+            }
+        }
+    }
+
+    fn seen(&self, page: u64) -> Option<(VmoId, u64)> {
+        let (first, (end, of, at)) = self.views.range(..=page).next_back()?;
+        (page < *end).then_some((*of, at + (page - first)))
+    }
+}
+
 impl PageMemory {
-    /// A VMO is new or has grown.
+    /// A VMO is new.
+    pub fn create(&mut self, vmo: VmoId, storage: Storage) {
+        let store = Store {
+            storage,
+            own: BTreeMap::new(),
+            inherited: BTreeMap::new(),
+            protected: BTreeSet::new(),
+            views: BTreeMap::new(),
+        };
+        let old = self.stores.insert(vmo, store);
+        assert!(old.is_none(), "{vmo:?} is new twice");
+    }
+
+    /// A new clone shows pages of another VMO.
+    pub fn view(&mut self, pages: Pages, of: VmoId, at: u64) {
+        assert!(self.stores.contains_key(&of), "{pages:?} of {of:?}");
+        let store = self.store(pages.vmo);
+        store.conceal(pages.range());
+        store.views.insert(pages.first, (pages.range().end, of, at));
+    }
+
+    /// A VMO has grown.
     pub fn grow(&mut self, vmo: VmoId, pages: u64) {
-        let size = self.sizes.entry(vmo).or_default();
-        *size = pages.max(*size);
+        let storage = &mut self.store(vmo).storage;
+        storage.pages = pages.max(storage.pages);
+    }
+
+    fn store(&mut self, vmo: VmoId) -> &mut Store {
+        let store = self.stores.get_mut(&vmo);
+        store.unwrap_or_else(|| panic!("{vmo:?} has no storage"))
     }
 
     /// Performs an operation; panics if the core broke its side of the contract.
     pub fn perform(&mut self, op: &MemoryOp) -> MemoryResult {
         match op {
-            MemoryOp::Zero(pages) => {
+            MemoryOp::Zero { pages, protect } => {
                 for page in bounded(pages) {
-                    self.install(op, pages.vmo, page, [0; PAGE_SIZE as usize].into());
+                    let shown = self.page(pages.vmo, page);
+                    assert!(shown.is_none(), "{op:?}: page {page} is there");
+                    self.install(op, (pages.vmo, page), [0; 4096].into(), *protect);
                 }
             }
-            MemoryOp::Move { from, to, to_first } => {
+            MemoryOp::Move {
+                from,
+                to,
+                to_first,
+                protect,
+            } => {
                 for (ahead, page) in bounded(from).enumerate() {
-                    let content = self.pages.remove(&(from.vmo, page));
+                    let store = self.store(from.vmo);
+                    store.protected.remove(&page);
+                    let content = store.own.remove(&page);
                     let content = content.unwrap_or_else(|| panic!("{op:?}: no page {page}"));
-                    self.install(op, *to, to_first + ahead as u64, content);
+                    self.install(op, (*to, to_first + ahead as u64), content, *protect);
+                }
+                self.store(from.vmo).conceal(from.range());
+            }
+            MemoryOp::Decommit { pages, inherited } => {
+                assert!(pages.count > 0, "{op:?}");
+                let store = self.store(pages.vmo);
+                let there = if *inherited {
+                    &mut store.inherited
+                } else {
+                    &mut store.own
+                };
+                for page in keys(there, pages.range()) {
+                    there.remove(&page);
+                    store.protected.remove(&page);
+                }
+                store.conceal(pages.range());
+            }
+            MemoryOp::Evict(pages) => {
+                let store = self.store(pages.vmo);
+                let noted = store.storage.writes == Writes::Noted;
+                let mut written = Vec::new();
+                for page in bounded(pages) {
+                    assert!(store.own.contains_key(&page), "{op:?}: no page {page}");
+                    if noted && !store.protected.contains(&page) {
+                        written.push(page);
+                    } else {
+                        store.own.remove(&page);
+                        store.protected.remove(&page);
+                    }
+                }
+                return MemoryResult::Written(runs(written));
+            }
+            MemoryOp::Fork { pages, inherited } => {
+                for page in bounded(pages) {
+                    let content = if *inherited {
+                        self.store(pages.vmo).inherited.remove(&page)
+                    } else {
+                        self.page(pages.vmo, page).map(|bytes| Box::new(*bytes))
+                    };
+                    let content = content.unwrap_or_else(|| panic!("{op:?}: no page {page}"));
+                    self.install(op, (pages.vmo, page), content, false);
                 }
             }
-            MemoryOp::Decommit(pages) => {
-                assert!(pages.count > 0, "{op:?}");
-                let (first, end) = ((pages.vmo, pages.first), (pages.vmo, pages.range().end));
-                let there: Vec<_> = self.pages.range(first..end).map(|(key, _)| *key).collect();
-                for key in there {
-                    self.pages.remove(&key);
+            MemoryOp::Protect { pages, on } => {
+                let store = self.store(pages.vmo);
+                for page in bounded(pages) {
+                    assert!(store.own.contains_key(&page), "{op:?}: no page {page}");
+                    match on {
+                        true => store.protected.insert(page),
+                        false => store.protected.remove(&page),
+                    };
                 }
+            }
+            MemoryOp::Scan { pages, protect } => {
+                let store = self.store(pages.vmo);
+                assert_eq!(store.storage.writes, Writes::Noted, "{op:?}");
+                let there = keys(&store.own, pages.range());
+                let written = there
+                    .into_iter()
+                    .filter(|page| !store.protected.contains(page));
+                let written: Vec<u64> = written.collect();
+                if *protect {
+                    store.protected.extend(&written);
+                }
+                return MemoryResult::Written(runs(written));
+            }
+            MemoryOp::Freeze { vmo, into, owned } => {
+                let store = self.store(*vmo);
+                let all: Vec<u64> = store.own.keys().copied().collect();
+                assert_eq!(&runs(all), owned, "{op:?}");
+                let storage = store.storage;
+                let frozen = std::mem::replace(
+                    store,
+                    Store {
+                        storage,
+                        own: BTreeMap::new(),
+                        inherited: BTreeMap::new(),
+                        protected: BTreeSet::new(),
+                        views: BTreeMap::from([(0, (u64::MAX, *into, 0))]),
+                    },
+                );
+                let old = self.stores.insert(*into, frozen);
+                assert!(old.is_some_and(|old| old.own.is_empty()), "{op:?}: not new");
+            }
+            MemoryOp::Locate(pages) => {
+                let store = self.store(pages.vmo);
+                let address = |page: u64| {
+                    assert!(store.own.contains_key(&page), "{op:?}: no page {page}");
+                    (pages.vmo.0 << 40) | (page * PAGE_SIZE)
+                };
+                return MemoryResult::Addresses(bounded(pages).map(address).collect());
             }
             MemoryOp::Read {
                 vmo,
@@ -120,27 +277,35 @@ impl PageMemory {
         MemoryResult::Done
     }
 
-    /// Content from outside, for pages that the core said are absent.
+    /// Content from outside, for pages that the core said are absent; protected, as all that a pager supplies.
     pub fn supply(&mut self, pages: Pages, content: impl Fn(u64) -> u8) {
-        let op = MemoryOp::Zero(pages);
+        let op = MemoryOp::Zero {
+            pages,
+            protect: true,
+        };
         for page in bounded(&pages) {
             let bytes = Box::new([content(page); PAGE_SIZE as usize]);
-            self.install(&op, pages.vmo, page, bytes);
+            self.install(&op, (pages.vmo, page), bytes, true);
         }
     }
 
-    fn install(&mut self, op: &MemoryOp, vmo: VmoId, page: u64, content: Page) {
-        let size = self.sizes.get(&vmo).copied().unwrap_or_default();
+    fn install(&mut self, op: &MemoryOp, (vmo, page): (VmoId, u64), content: Page, protect: bool) {
+        let store = self.store(vmo);
+        let size = store.storage.pages;
         assert!(page < size, "{op:?}: page {page} of {size} announced");
-        let old = self.pages.insert((vmo, page), content);
+        assert!(!store.inherited.contains_key(&page), "{op:?}: page {page}");
+        let old = store.own.insert(page, content);
         assert!(old.is_none(), "{op:?}: page {page} is there already");
+        if protect {
+            store.protected.insert(page);
+        }
     }
 
     fn read(&self, op: &MemoryOp, vmo: VmoId, offset: u64, length: u64) -> Vec<u8> {
         assert!(length > 0, "{op:?}");
         let mut bytes = Vec::with_capacity(length as usize);
         for (page, part) in parts(offset, length) {
-            let content = self.pages.get(&(vmo, page));
+            let content = self.page(vmo, page);
             let content = content.unwrap_or_else(|| panic!("{op:?}: page {page} is absent"));
             bytes.extend_from_slice(&content[part]);
         }
@@ -151,38 +316,120 @@ impl PageMemory {
         assert!(!bytes.is_empty(), "{op:?}");
         let mut rest = bytes;
         for (page, part) in parts(offset, bytes.len() as u64) {
-            let content = self.pages.get_mut(&(vmo, page));
-            let content = content.unwrap_or_else(|| panic!("{op:?}: page {page} is absent"));
+            let content = self.page_mut(vmo, page);
+            let content = content.unwrap_or_else(|| panic!("{op:?}: page {page} is not owned"));
             let (now, later) = rest.split_at(part.len());
             content[part].copy_from_slice(now);
             rest = later;
         }
     }
 
+    /// The page that a VMO owns or shows.
     pub fn page(&self, vmo: VmoId, page: u64) -> Option<&[u8; PAGE_SIZE as usize]> {
-        self.pages.get(&(vmo, page)).map(|page| &**page)
+        let store = self.stores.get(&vmo)?;
+        match store.own.get(&page).or(store.inherited.get(&page)) {
+            Some(page) => Some(page),
+            None => {
+                let (of, at) = store.seen(page)?;
+                self.page(of, at)
+            }
+        }
     }
 
+    /// A page that is to be written to; a write to a protected one is noted, or must have been dealt with before.
     pub fn page_mut(&mut self, vmo: VmoId, page: u64) -> Option<&mut [u8; PAGE_SIZE as usize]> {
-        self.pages.get_mut(&(vmo, page)).map(|page| &mut **page)
+        let store = self.stores.get_mut(&vmo)?;
+        if store.protected.remove(&page) {
+            assert_eq!(
+                store.storage.writes,
+                Writes::Noted,
+                "page {page} of {vmo:?} is protected"
+            );
+        }
+        store.own.get_mut(&page).map(|page| &mut **page)
     }
 
     pub fn resident(&self, vmo: VmoId) -> u64 {
-        self.pages.range((vmo, 0)..=(vmo, u64::MAX)).count() as u64
+        let store = self.stores.get(&vmo);
+        store.map_or(0, |store| (store.own.len() + store.inherited.len()) as u64)
     }
 
     pub fn total(&self) -> usize {
-        self.pages.len()
+        let owned = self.stores.values();
+        owned
+            .map(|store| store.own.len() + store.inherited.len())
+            .sum()
     }
 
     pub fn first_beyond(&self, vmo: VmoId, page: u64) -> Option<u64> {
-        let mut beyond = self.pages.range((vmo, page)..=(vmo, u64::MAX));
-        beyond.next().map(|((_, page), _)| *page)
+        let store = self.stores.get(&vmo)?;
+        let beyond = store.own.range(page..).next();
+        beyond
+            .or(store.inherited.range(page..).next())
+            .map(|(page, _)| *page)
     }
 
+    /// A VMO is no more. What somebody still shows of it is inherited: there is one such VMO at most.
     pub fn free(&mut self, vmo: VmoId) {
-        self.pages.retain(|(owner, _), _| *owner != vmo);
+        let Some(gone) = self.stores.remove(&vmo) else {
+            return;
+        };
+        let shows = |store: &Store| store.views.values().any(|(_, of, _)| *of == vmo);
+        let heirs: Vec<VmoId> = self
+            .stores
+            .iter()
+            .filter(|(_, store)| shows(store))
+            .map(|(id, _)| *id)
+            .collect();
+        assert!(heirs.len() <= 1, "{vmo:?} is gone, but {heirs:?} show it");
+        for heir in heirs {
+            let store = self.store(heir);
+            for (first, (end, of, at)) in store.views.clone() {
+                if of != vmo {
+                    continue;
+                }
+                store.views.remove(&first);
+                let to = |page: u64| first + (page - at);
+                let last = at.saturating_add(end - first);
+                for (page, content) in gone
+                    .own
+                    .range(at..last)
+                    .chain(gone.inherited.range(at..last))
+                {
+                    let page = to(*page);
+                    assert!(
+                        !store.own.contains_key(&page),
+                        "{heir:?} owns page {page}: nobody sees that of {vmo:?}"
+                    );
+                    store.inherited.insert(page, content.clone());
+                }
+                for (&start, &(stop, of, from)) in &gone.views {
+                    let (low, high) = (start.max(at), stop.min(last));
+                    if low < high {
+                        store
+                            .views
+                            .insert(to(low), (to(high), of, from + (low - start)));
+                    }
+                }
+            }
+        }
     }
+}
+
+fn keys(pages: &BTreeMap<u64, Page>, range: Range<u64>) -> Vec<u64> {
+    pages.range(range).map(|(page, _)| *page).collect()
+}
+
+/// Groups ascending page numbers into runs.
+fn runs(pages: Vec<u64>) -> Vec<Range<u64>> {
+    let mut out: Vec<Range<u64>> = Vec::new();
+    for page in pages {
+        match out.last_mut() {
+            Some(run) if run.end == page => run.end += 1,
+            _ => out.push(page..page + 1),
+        }
+    }
+    out
 }
 
 /// The pages of an operation that has to go through them one by one.

@@ -290,7 +290,7 @@ impl TestMachine {
     pub fn perform(&mut self, index: usize) {
         let (id, op) = self.held.remove(index);
         let fails = match op {
-            MemoryOp::Decommit(_) => self.decommit_fails,
+            MemoryOp::Decommit { .. } => self.decommit_fails,
             _ => self.no_memory,
         };
         let result = if fails {
@@ -332,6 +332,8 @@ impl TestMachine {
                 assert_eq!(owner, Some(thread), "an end nobody waits for: {token:?}");
                 self.results.insert(token, result);
             }
+            Work::Created { vmo, storage } => self.memory.create(vmo, storage),
+            Work::View { pages, of, at } => self.memory.view(pages, of, at),
             Work::Sized { vmo, pages } => self.memory.grow(vmo, pages),
             Work::HostRead(pages) => self.host_reads.push(pages),
             Work::StartThread { thread, .. } => self.started.push(thread),
