@@ -9,7 +9,7 @@ use crate::ids::{ProcessId, Token};
 use crate::kernel::{Begin, Caller, Kernel, Started};
 use crate::memory::{MemoryOp, MemoryResult};
 use crate::op::{Body, OK, Op, Step, StepResult, Waiting};
-use crate::user::{Need, Ready};
+use crate::ready::{Need, Ready};
 use crate::work::Access;
 
 /// `zx_futex_wait`.

@@ -6,6 +6,7 @@ use protocol::syscall::SyscallNumber;
 use protocol::{Koid, Status, TIME_INFINITE};
 
 use crate::ids::{JobId, PagerId, PortId, ProcessId, ThreadId, Token, VmarId, VmoId};
+use crate::look::Seen;
 use crate::memory::MemoryOpId;
 use crate::memory_ops::InFlight;
 use crate::op::{Body, Op, Waiting};
@@ -225,10 +226,18 @@ impl Kernel {
         let run = process.and_then(|process| self.user_run(process, address, 1, access).ok());
         run.is_some_and(|run| {
             let page = run.offset / protocol::PAGE_SIZE;
-            let vmo = self.vmos.get(&run.vmo);
-            vmo.is_some_and(|vmo| {
-                vmo.state(page).is_committed() && vmo.calm_run(page, 1, false) == 1
-            })
+            let (Seen::Page(owner, at, state) | Seen::Zero(owner, at, state)) =
+                self.look(run.vmo, page, 1).0
+            else {
+                return false;
+            };
+            let (Some(vmo), Some(owner_vmo)) = (self.vmos.get(&run.vmo), self.vmos.get(&owner))
+            else {
+                return false;
+            };
+            let calm = vmo.calm_run(page, 1, false) == 1 && owner_vmo.calm_run(at, 1, false) == 1;
+            let writable = owner == run.vmo && vmo.permits_write(state);
+            state.is_resident() && calm && (access != Access::Write || writable)
         })
     }
 
@@ -283,7 +292,7 @@ impl Kernel {
             .iter()
             .filter(|(_, vmo)| !matches!(vmo.kind, VmoKind::Slice { .. }));
         roots
-            .map(|(id, vmo)| (*id, vmo.header.name(), vmo.size, vmo.pages.committed()))
+            .map(|(id, vmo)| (*id, vmo.header.name(), vmo.size, vmo.pages.resident()))
             .collect()
     }
 

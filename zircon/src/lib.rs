@@ -11,6 +11,7 @@
 //! | `dispatch` | system-call numbers to calls; handle calls |
 //! | `op`, `memory_ops` | resumable operations; memory operations and what their end publishes |
 //! | `vmo`, `pages`, `intervals` | one VMO; the state of its pages |
+//! | `look`, `ready` | what a VMO shows, through the VMOs it was cloned from; making pages ready for an operation |
 //! | `vmo_calls`, `resize`, `transfer` | create, size, child; set_size and content size; read and write |
 //! | `source`, `pager_calls`, `supply` | page requests; pagers; supply_pages |
 //! | `port`, `wait`, `futex` | ports; signals; futexes |
@@ -27,6 +28,7 @@ mod info;
 mod intervals;
 mod kernel;
 mod lives;
+mod look;
 mod mappings;
 mod memory;
 mod memory_ops;
@@ -34,6 +36,7 @@ mod op;
 mod pager_calls;
 mod pages;
 mod port;
+mod ready;
 mod resize;
 mod sequence;
 mod source;

@@ -3,14 +3,13 @@
 //! Pagers, ports and threads live by their handles. A VMO lives by its references: handles, mappings, children and
 //! operations. Processes, jobs and VMARs live as long as what belongs to them.
 
-use protocol::options::VmoOptions;
 use protocol::{RawHandle, Rights, Status};
 
 use crate::handle::{FromObject, Handle};
 use crate::header::Header;
 use crate::ids::{ObjectRef, ProcessId, VmoId};
 use crate::kernel::{Begin, Caller, Kernel};
-use crate::memory::{Storage, Writes};
+use crate::memory::Storage;
 use crate::op::{Body, Step, StepResult};
 use crate::user::{CopyOut, Undo};
 use crate::vmo::{Vmo, VmoKind};
@@ -156,10 +155,8 @@ impl Kernel {
     pub(crate) fn add_vmo(&mut self, vmo: Vmo) -> VmoId {
         let id = VmoId(self.next_koid());
         if !matches!(vmo.kind, VmoKind::Slice { .. }) {
-            let trapped = vmo.options.contains(VmoOptions::TRAP_DIRTY);
-            let noted = vmo.source().is_some() && !trapped;
             let storage = Storage {
-                writes: if noted { Writes::Noted } else { Writes::Exit },
+                writes: vmo.storage_writes(),
                 ..Storage::of(vmo.page_count())
             };
             self.work.push_back(Work::Created { vmo: id, storage });
@@ -189,7 +186,7 @@ impl Kernel {
                 continue;
             }
             let pages = std::mem::take(&mut vmo.pages);
-            self.resident -= pages.committed();
+            self.resident -= pages.resident();
             self.end_source(id);
             self.work.push_back(Work::Free(id));
             return self.bury(id);

@@ -6,7 +6,7 @@ use protocol::{PAGE_SIZE, Status};
 
 use crate::ids::{Token, VmoId};
 use crate::kernel::Kernel;
-use crate::memory::{MemoryOp, MemoryOpId, MemoryResult};
+use crate::memory::{MemoryOp, MemoryOpId, MemoryResult, Pages};
 use crate::op::{Step, StepResult, Waiting};
 use crate::pages::{PageState, runs};
 use crate::vmo::Busy;
@@ -17,6 +17,8 @@ pub(crate) struct InFlight {
     pub op: MemoryOp,
     /// Who waits for it.
     pub token: Option<Token>,
+    /// What it keeps busy: (VMO, pages, whether it changes which pages are there).
+    touched: Vec<(VmoId, Range<u64>, bool)>,
 }
 
 /// The pages that hold bytes `[offset, offset + length)`.
@@ -77,26 +79,58 @@ fn touched(op: &MemoryOp) -> Vec<(VmoId, Range<u64>, bool)> {
 }
 
 impl Kernel {
-    pub(crate) fn mark_busy(&mut self, id: MemoryOpId, op: &MemoryOp) {
-        for (vmo, pages, exclusive) in touched(op) {
-            if let Some(vmo) = self.vmos.get_mut(&vmo) {
+    /// Keeps busy what an operation works on, and what the clones among it show of others while it reads them.
+    pub(crate) fn mark_busy(
+        &mut self,
+        id: MemoryOpId,
+        op: MemoryOp,
+        token: Option<Token>,
+    ) -> InFlight {
+        let mut touched = touched(&op);
+        let reads = match (&op, touched.first()) {
+            (MemoryOp::Fork { .. } | MemoryOp::Read { .. } | MemoryOp::Copy { .. }, first) => first,
+            _ => None,
+        };
+        if let Some((vmo, pages, _)) = reads {
+            let behind = self.behind(*vmo, pages.clone());
+            touched.extend(behind.into_iter().map(|(vmo, pages)| (vmo, pages, false)));
+        }
+        for (vmo, pages, exclusive) in &touched {
+            if let Some(vmo) = self.vmos.get_mut(vmo) {
                 vmo.busy.push(Busy {
                     op: id,
-                    pages,
-                    exclusive,
+                    pages: pages.clone(),
+                    exclusive: *exclusive,
                 });
                 vmo.references += 1;
             }
         }
+        InFlight { op, token, touched }
+    }
+
+    /// Drops a run of pages of one state that the VMO owns; they are absent from now on.
+    pub(crate) fn drop_run(&mut self, token: Option<Token>, id: VmoId, run: Range<u64>) {
+        let Some(vmo) = self.vmos.get_mut(&id) else {
+            return;
+        };
+        let inherited = vmo.pages.get(run.start) == PageState::Inherited;
+        let before = vmo.pages.resident();
+        vmo.pages.set(run.clone(), PageState::Absent);
+        self.resident -= before - vmo.pages.resident();
+        let pages = Pages {
+            vmo: id,
+            first: run.start,
+            count: run.end - run.start,
+        };
+        self.emit(token, MemoryOp::Decommit { pages, inherited });
     }
 
     /// A memory operation ended: its pages are what they are now, and whoever waited looks again.
     pub fn memory_done(&mut self, now: i64, id: MemoryOpId, result: MemoryResult) {
         self.now = now;
-        let Some(InFlight { op, token }) = self.memory.remove(&id) else {
+        let Some(InFlight { op, token, touched }) = self.memory.remove(&id) else {
             return;
         };
-        let touched = touched(&op);
         for (vmo, ..) in &touched {
             if let Some(vmo) = self.vmos.get_mut(vmo) {
                 vmo.busy.retain(|busy| busy.op != id);
@@ -104,7 +138,21 @@ impl Kernel {
         }
         self.epoch += 1;
         match (&op, &result) {
-            (MemoryOp::Zero { pages, .. }, MemoryResult::Done) => {
+            (MemoryOp::Zero { pages, protect }, MemoryResult::Done) => {
+                let state = if *protect {
+                    PageState::Blank
+                } else {
+                    PageState::Clean
+                };
+                self.publish(pages.vmo, pages.range(), state);
+            }
+            (MemoryOp::Fork { pages, .. }, MemoryResult::Done) => {
+                self.publish(pages.vmo, pages.range(), PageState::Dirty);
+            }
+            (MemoryOp::Fork { pages, inherited }, _) => {
+                self.resident -= if *inherited { 0 } else { pages.count };
+            }
+            (MemoryOp::Protect { pages, on: false }, MemoryResult::Done) => {
                 self.publish(pages.vmo, pages.range(), PageState::Clean);
             }
             (MemoryOp::Zero { pages, .. }, result) => {
@@ -151,7 +199,7 @@ impl Kernel {
             return;
         };
         vmo.pages.set(pages.clone(), state);
-        if state != PageState::Absent {
+        if state != PageState::Absent && state != PageState::Blank {
             // Zeros that the pager did not supply are a change to its content.
             for own in vmo.own_zero.within(pages.clone()) {
                 vmo.pages.set(own, PageState::Dirty);

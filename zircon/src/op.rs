@@ -321,18 +321,8 @@ impl Kernel {
     /// Emits a memory operation of `token`'s; the step ends waiting for it.
     pub(crate) fn emit(&mut self, token: Option<Token>, op: MemoryOp) -> MemoryOpId {
         let id = MemoryOpId(self.next_id());
-        if let MemoryOp::Decommit { pages, .. } = &op {
-            // Every page of a run that is decommitted was committed until now.
-            self.resident -= pages.count;
-        }
-        self.mark_busy(id, &op);
-        self.memory.insert(
-            id,
-            crate::memory_ops::InFlight {
-                op: op.clone(),
-                token,
-            },
-        );
+        let flight = self.mark_busy(id, op.clone(), token);
+        self.memory.insert(id, flight);
         self.work.push_back(Work::Memory(id, op));
         id
     }

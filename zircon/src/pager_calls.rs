@@ -7,7 +7,6 @@ use crate::header::Header;
 use crate::ids::{ObjectRef, PagerId, PortId, VmoId};
 use crate::kernel::{Begin, Caller, Kernel, Started};
 use crate::memory::{MemoryOp, MemoryOpId, Pages};
-use crate::memory_ops::InFlight;
 use crate::source::{PageSource, Provider, SourceState};
 use crate::vmo::{Vmo, VmoKind};
 use crate::vmo_calls::{sizes, vmo_options};
@@ -180,8 +179,8 @@ impl Kernel {
                 pages,
                 protect: false,
             };
-            self.mark_busy(id, &op);
-            self.memory.insert(id, InFlight { op, token: None });
+            let flight = self.mark_busy(id, op, None);
+            self.memory.insert(id, flight);
             begun.push((id, pages));
         }
         Ok(begun)

@@ -20,14 +20,26 @@ pub(crate) enum PageState {
     Zero,
     /// A page of storage, as the provider supplied it.
     Clean,
-    /// A page of storage that was written to.
+    /// A page of storage that was written to; a clone's own page.
     Dirty,
+    /// A page of storage that came with the frozen VMO that this one merged with, and still lies there: the first write copies it.
+    Inherited,
+    /// A write-protected page of zeros that a mapping reads. The slot counts as if it were not there: absent, or zero.
+    Blank,
 }
 
 impl PageState {
-    /// Whether there is a page of storage.
+    /// Whether there is a page of storage that counts as the VMO's.
     pub fn is_committed(self) -> bool {
-        matches!(self, PageState::Clean | PageState::Dirty)
+        matches!(
+            self,
+            PageState::Clean | PageState::Dirty | PageState::Inherited
+        )
+    }
+
+    /// Whether there is a page of storage.
+    pub fn is_resident(self) -> bool {
+        self.is_committed() || self == PageState::Blank
     }
 }
 
@@ -42,6 +54,7 @@ struct Leaf {
 pub(crate) struct PageMap {
     leaves: BTreeMap<u64, Leaf>,
     committed: u64,
+    resident: u64,
 }
 
 impl PageMap {
@@ -53,9 +66,14 @@ impl PageMap {
             .unwrap_or_default()
     }
 
-    /// Pages of storage.
+    /// Pages of storage that count as the VMO's.
     pub fn committed(&self) -> u64 {
         self.committed
+    }
+
+    /// Pages of storage.
+    pub fn resident(&self) -> u64 {
+        self.resident
     }
 
     /// Sets all pages of `range`; proportional to the range, or to what is there when `state` is `Absent`.
@@ -87,6 +105,8 @@ impl PageMap {
         leaf.used -= u16::from(old != PageState::Absent);
         self.committed += u64::from(state.is_committed());
         self.committed -= u64::from(old.is_committed());
+        self.resident += u64::from(state.is_resident());
+        self.resident -= u64::from(old.is_resident());
         if leaf.used == 0 {
             self.leaves.remove(&(page / LEAF_PAGES));
         }

@@ -7,10 +7,10 @@ use protocol::{MAX_VMO_SIZE, PAGE_SIZE, RawHandle, Rights, Status};
 use crate::handle::require;
 use crate::ids::{Token, VmoId};
 use crate::kernel::{Begin, Caller, Kernel};
-use crate::memory::{MemoryOp, Pages};
+use crate::memory::MemoryOp;
 use crate::op::{Body, OK, Op, Step, StepResult, Waiting};
 use crate::pages::PageState;
-use crate::user::{Need, Ready};
+use crate::ready::{Need, Ready};
 use crate::vmo::VmoKind;
 use crate::work::Work;
 
@@ -204,33 +204,27 @@ impl Kernel {
         }
         let paged = matches!(vmo.kind, VmoKind::Paged(_));
         let run = vmo.pages.first_occupied(zero.drop.clone()).map(|first| {
+            let state = vmo.pages.get(first);
             let limit = zero.drop.end - first;
-            first..first + vmo.pages.run_length(first, limit, PageState::is_committed)
+            first..first + vmo.pages.run_length(first, limit, |other| other == state)
         });
         let dropped = zero.drop.start..run.as_ref().map_or(zero.drop.end, |run| run.end);
-        vmo.pages.set(dropped.clone(), PageState::Absent);
         if zero.inside && paged {
             vmo.make_zero(dropped.clone());
         }
         zero.drop.start = dropped.end;
+        if let Some(run) = run.clone() {
+            self.drop_run(Some(token), zero.vmo, run);
+        }
         if zero.inside && paged {
             self.resolve(zero.vmo, dropped, None);
         }
-        let Some(run) = run else { return Ok(None) };
-        let pages = Pages {
-            vmo: zero.vmo,
-            first: run.start,
-            count: run.end - run.start,
-        };
-        let inherited = false;
-        self.emit(Some(token), MemoryOp::Decommit { pages, inherited });
-        Ok(Some(Step::Wait(Waiting::Memory)))
+        Ok(run.map(|_| Step::Wait(Waiting::Memory)))
     }
 
     /// Drops the pages of a detached VMO that its pager supplied and nobody wrote to. Those that an operation works on go
     /// when it ends.
     pub(crate) fn drop_clean_pages(&mut self, id: VmoId, pages: Range<u64>) {
-        let mut drops = Vec::new();
         let Some(vmo) = self.vmos.get_mut(&id).filter(|vmo| vmo.is_detached()) else {
             return;
         };
@@ -241,17 +235,7 @@ impl Kernel {
             .filter(idle);
         let clean: Vec<u64> = clean.collect();
         for run in crate::pages::runs(clean) {
-            vmo.pages.set(run.clone(), PageState::Absent);
-            let pages = Pages {
-                vmo: id,
-                first: run.start,
-                count: run.end - run.start,
-            };
-            drops.push(pages);
-        }
-        for pages in drops {
-            let inherited = false;
-            self.emit(None, MemoryOp::Decommit { pages, inherited });
+            self.drop_run(None, id, run);
         }
     }
 

@@ -195,13 +195,8 @@ impl Kernel {
                 protect: false,
             },
             (false, true) => {
-                if let Some(aux) = self.vmos.get_mut(&supply.aux) {
-                    aux.pages.set(from.range(), PageState::Absent);
-                }
-                MemoryOp::Decommit {
-                    pages: from,
-                    inherited: false,
-                }
+                self.drop_run(Some(token), supply.aux, from.range());
+                return Ok(Some(Step::Wait(Waiting::Memory)));
             }
             (true, false) => {
                 supply.begun = true;

@@ -9,7 +9,7 @@ use crate::ids::{ProcessId, Token, VmoId};
 use crate::kernel::{Begin, Caller, Kernel};
 use crate::memory::MemoryOp;
 use crate::op::{Body, OK, Op, Step, StepResult, Waiting};
-use crate::user::{Need, Ready};
+use crate::ready::{Need, Ready};
 use crate::work::Access;
 
 /// Most bytes of one copy.

@@ -1,20 +1,17 @@
-//! Memory of programs: finding what is behind an address, making pages ready, and copying call data in and out.
+//! Memory of programs: finding what is behind an address, touching it, and copying call data in and out.
 
 use protocol::options::VmoOptions;
 use protocol::{PAGE_SIZE, RawHandle, Status};
 
 use crate::ids::{ProcessId, ThreadId, Token, VmoId};
 use crate::kernel::Kernel;
-use crate::memory::{MemoryOp, MemoryResult, Pages};
-use crate::memory_ops::page_span;
+use crate::look::Seen;
+use crate::memory::{MemoryOp, MemoryResult};
 use crate::op::{Body, Op, Step, StepResult, Waiting};
 use crate::pages::PageState;
-use crate::source::{Provider, SourceState};
+use crate::ready::{Need, Ready};
 use crate::vmo::VmoKind;
 use crate::work::{Access, Work};
-
-/// Most pages that one operation installs at a time: what a large write waits for is bounded by it.
-const MAX_INSTALL: u64 = 256;
 
 /// What stands behind an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,56 +22,6 @@ pub(crate) struct UserRun {
     pub offset: u64,
     /// Bytes up to the end of the mapping, of the VMO, or of what was asked for.
     pub length: u64,
-}
-
-/// What an operation needs of the pages it is about to use.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Need {
-    /// It writes to them.
-    pub write: bool,
-    /// Zero pages must be pages of storage (a mapping touches them).
-    pub resident: bool,
-    /// Most pages to ask a pager for at once.
-    pub request: u64,
-    /// It goes on as soon as its first page is there.
-    pub early: bool,
-}
-
-impl Need {
-    pub const READ: Need = Need {
-        write: false,
-        resident: false,
-        request: u64::MAX,
-        early: true,
-    };
-    /// `zx_vmo_write` waits for at most 16 pages at once.
-    pub const WRITE: Need = Need {
-        write: true,
-        resident: true,
-        request: 16,
-        early: false,
-    };
-
-    /// A touch through a mapping asks for one page.
-    pub fn touch(access: Access) -> Need {
-        Need {
-            write: access == Access::Write,
-            resident: true,
-            request: 1,
-            early: false,
-        }
-    }
-}
-
-/// How ready pages are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ready {
-    /// This many bytes are in pages of storage.
-    Present(u64),
-    /// This many bytes are zero and have no storage.
-    Zeros(u64),
-    /// The operation is registered with this and has to wait.
-    Wait(Waiting),
 }
 
 /// Copies bytes of a program into the core, then goes on with the call.
@@ -148,94 +95,6 @@ impl Kernel {
         })
     }
 
-    /// Makes pages ready for `token`, or registers it with what it has to wait for.
-    pub(crate) fn prepare(
-        &mut self,
-        token: Token,
-        id: VmoId,
-        offset: u64,
-        length: u64,
-        need: Need,
-    ) -> Result<Ready, Status> {
-        let vmo = self.vmos.get_mut(&id).ok_or(Status::BAD_STATE)?;
-        let span = page_span(offset, length);
-        let (first, limit) = (span.start, span.end - span.start);
-        let calm = vmo.calm_run(first, limit, false);
-        if calm == 0 {
-            vmo.busy_waiters.push(token);
-            return Ok(Ready::Wait(Waiting::Busy(id)));
-        }
-        let bytes = |pages: u64| length.min((first + pages) * PAGE_SIZE - offset);
-        let anonymous = matches!(vmo.kind, VmoKind::Anonymous);
-        let (state, run) = vmo.state_run(first, calm);
-        let detached = vmo.is_detached();
-        match state {
-            PageState::Clean if detached => Err(Status::BAD_STATE),
-            PageState::Clean | PageState::Dirty => {
-                let run = vmo.pages.run_length(first, calm, |state| match state {
-                    PageState::Clean => !detached,
-                    state => state.is_committed(),
-                });
-                if need.write && !anonymous {
-                    vmo.pages.set(first..first + run, PageState::Dirty);
-                }
-                Ok(Ready::Present(bytes(run)))
-            }
-            PageState::Absent if !anonymous => self.request(token, id, first, limit, need),
-            _ => {
-                if !need.resident {
-                    return Ok(Ready::Zeros(bytes(run)));
-                }
-                let run = vmo.calm_run(first, run.min(MAX_INSTALL), true);
-                if run == 0 {
-                    vmo.busy_waiters.push(token);
-                    return Ok(Ready::Wait(Waiting::Busy(id)));
-                }
-                let count = self.reserve(run)?;
-                let pages = Pages {
-                    vmo: id,
-                    first,
-                    count,
-                };
-                let protect = false;
-                self.emit(Some(token), MemoryOp::Zero { pages, protect });
-                Ok(Ready::Wait(Waiting::Memory))
-            }
-        }
-    }
-
-    /// Asks the provider of a pager-owned VMO for absent pages.
-    fn request(
-        &mut self,
-        token: Token,
-        id: VmoId,
-        first: u64,
-        limit: u64,
-        need: Need,
-    ) -> Result<Ready, Status> {
-        let vmo = self.vmos.get_mut(&id).ok_or(Status::BAD_STATE)?;
-        let limit = limit
-            .min(need.request)
-            .min(vmo.page_count().saturating_sub(first));
-        let (_, run) = vmo.state_run(first, limit);
-        let source = vmo.source_mut().ok_or(Status::INTERNAL)?;
-        if source.state != SourceState::Attached {
-            return Err(Status::BAD_STATE);
-        }
-        let queued = source.is_packet_queued();
-        let asked = source.request(first..first + run, token, need.early);
-        if let (Provider::Host, Some(range)) = (source.provider, asked) {
-            let pages = Pages {
-                vmo: id,
-                first: range.start,
-                count: range.end - range.start,
-            };
-            self.work.push_back(Work::HostRead(pages));
-        }
-        self.pump_source(id, queued);
-        Ok(Ready::Wait(Waiting::Request(id)))
-    }
-
     /// A touch through a mapping. Zero pages come ahead of a sequential toucher.
     pub(crate) fn step_fault(
         &mut self,
@@ -251,11 +110,13 @@ impl Kernel {
         }
         let run = self.user_run(process, address, 1, access)?;
         let page = run.offset / PAGE_SIZE;
+        let (seen, _) = self.look(run.vmo, page, 1);
         let vmo = self.vmos.get_mut(&run.vmo).ok_or(Status::BAD_STATE)?;
-        let ahead = match vmo.state(page) {
-            PageState::Absent if vmo.source().is_some() => 1,
-            PageState::Clean | PageState::Dirty => 1,
-            _ => vmo.faults.plan(page, 1).min(vmo.page_count() - page),
+        let ahead = match seen {
+            Seen::Nothing | Seen::Zero(_, _, PageState::Zero) => {
+                vmo.faults.plan(page, 1).min(vmo.page_count() - page)
+            }
+            _ => 1,
         };
         match self.prepare(
             token,

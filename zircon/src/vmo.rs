@@ -8,7 +8,8 @@ use protocol::{PAGE_SIZE, Signals};
 use crate::header::Header;
 use crate::ids::{Token, VmoId};
 use crate::intervals::Intervals;
-use crate::memory::MemoryOpId;
+use crate::look::Cow;
+use crate::memory::{MemoryOpId, Writes};
 use crate::pages::{PageMap, PageState};
 use crate::sequence::Sequence;
 use crate::source::{PageSource, SourceState};
@@ -23,6 +24,8 @@ pub(crate) struct Vmo {
     pub stream_size: u64,
     pub options: VmoOptions,
     pub kind: VmoKind,
+    /// What a clone shows where it has nothing of its own.
+    pub cow: Option<Cow>,
     pub pages: PageMap,
     /// Pages of a pager-owned VMO that are zero without storage ([`PageState::Zero`]).
     pub zero: Intervals,
@@ -71,6 +74,7 @@ impl Vmo {
             stream_size,
             options,
             kind,
+            cow: None,
             pages: PageMap::default(),
             zero: Intervals::default(),
             own_zero: Intervals::default(),
@@ -164,6 +168,25 @@ impl Vmo {
                 && busy.pages.start < pages.end
                 && pages.start < busy.pages.end
         })
+    }
+
+    /// Whether a write to a page in this state goes through without asking the core: it is not protected, or it is noted.
+    pub fn permits_write(&self, state: PageState) -> bool {
+        let noted = self.storage_writes() == Writes::Noted;
+        match state {
+            PageState::Dirty => true,
+            PageState::Clean if self.source().is_none() => true,
+            PageState::Clean | PageState::Blank => noted,
+            PageState::Absent | PageState::Zero | PageState::Inherited => false,
+        }
+    }
+
+    /// What a write to a protected page of the VMO does.
+    pub fn storage_writes(&self) -> Writes {
+        match self.source() {
+            Some(_) if !self.options.contains(VmoOptions::TRAP_DIRTY) => Writes::Noted,
+            _ => Writes::Exit,
+        }
     }
 
     /// How many of the `limit` pages from `page` on no operation under way conflicts with.

@@ -1,0 +1,293 @@
+//! Making pages ready for an operation: finding them, asking a pager for them, giving the VMO pages of its own.
+//!
+//! [`Kernel::prepare`] looks at the first page that an operation needs. It answers with a run of pages that serve as they are, or
+//! registers the operation with the one thing that has to happen first: a memory operation, the end of somebody else's, a page
+//! request. When that has happened the operation asks again.
+
+use protocol::{PAGE_SIZE, Status};
+
+use crate::ids::{Token, VmoId};
+use crate::kernel::Kernel;
+use crate::look::Seen;
+use crate::memory::{MemoryOp, Pages};
+use crate::memory_ops::page_span;
+use crate::op::Waiting;
+use crate::pages::PageState;
+use crate::source::{Provider, SourceState};
+use crate::work::{Access, Work};
+
+/// Most pages that one operation installs at a time: what a large write waits for is bounded by it.
+const MAX_INSTALL: u64 = 256;
+
+/// What an operation needs of the pages it is about to use.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Need {
+    /// It writes to them.
+    pub write: bool,
+    /// Zero pages must be pages of storage (a mapping touches them).
+    pub resident: bool,
+    /// Most pages to ask a pager for at once.
+    pub request: u64,
+    /// It goes on as soon as its first page is there.
+    pub early: bool,
+}
+
+impl Need {
+    pub const READ: Need = Need {
+        write: false,
+        resident: false,
+        request: u64::MAX,
+        early: true,
+    };
+    /// `zx_vmo_write` waits for at most 16 pages at once.
+    pub const WRITE: Need = Need {
+        write: true,
+        resident: true,
+        request: 16,
+        early: false,
+    };
+
+    /// A touch through a mapping asks for one page.
+    pub fn touch(access: Access) -> Need {
+        Need {
+            write: access == Access::Write,
+            resident: true,
+            request: 1,
+            early: false,
+        }
+    }
+}
+
+/// How ready pages are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ready {
+    /// This many bytes are in pages of storage, the VMO's own if the operation writes.
+    Present(u64),
+    /// This many bytes are zero and need no storage.
+    Zeros(u64),
+    /// The operation is registered with this and has to wait.
+    Wait(Waiting),
+}
+
+impl Kernel {
+    /// Makes pages of `id` (not a slice) ready for `token`, or registers it with what it has to wait for.
+    pub(crate) fn prepare(
+        &mut self,
+        token: Token,
+        id: VmoId,
+        offset: u64,
+        length: u64,
+        need: Need,
+    ) -> Result<Ready, Status> {
+        let span = page_span(offset, length);
+        let (first, limit) = (span.start, span.end - span.start);
+        let vmo = self.vmos.get(&id).ok_or(Status::BAD_STATE)?;
+        let calm = vmo.calm_run(first, limit, false);
+        if calm == 0 {
+            return self.ready_when_calm(id, token);
+        }
+        let (seen, mut run) = self.look(id, first, calm);
+        if let Seen::Page(owner, page, _) | Seen::Zero(owner, page, _) | Seen::Absent(owner, page) =
+            seen
+            && owner != id
+        {
+            // Somebody changes what the clone shows.
+            let vmo = self.vmos.get(&owner).ok_or(Status::BAD_STATE)?;
+            run = vmo.calm_run(page, run, false);
+            if run == 0 {
+                return self.ready_when_calm(owner, token);
+            }
+        }
+        let bytes = |pages: u64| length.min((first + pages) * PAGE_SIZE - offset);
+        match seen {
+            Seen::Page(owner, _, state) if owner == id => {
+                if self.is_lost(id, state) {
+                    return Err(Status::BAD_STATE);
+                }
+                if need.write
+                    && let Some(wait) = self.own_for_write(token, id, first, run, state)?
+                {
+                    return Ok(wait);
+                }
+                Ok(Ready::Present(bytes(run)))
+            }
+            Seen::Page(owner, _, state) => {
+                if self.is_lost(owner, state) {
+                    return Err(Status::BAD_STATE);
+                }
+                match need.write {
+                    true => self.fork(token, id, first, run),
+                    false => Ok(Ready::Present(bytes(run))),
+                }
+            }
+            Seen::Absent(root, page) => {
+                self.request(token, root, page, run.min(need.request), need.early)
+            }
+            _ if !need.resident => Ok(Ready::Zeros(bytes(run))),
+            Seen::Zero(owner, _, PageState::Blank) => match need.write {
+                false => Ok(Ready::Present(bytes(run))),
+                true if owner == id => self.claim_blanks(token, id, first, run),
+                true => self.fork(token, id, first, run),
+            },
+            // What a pager's VMO shows to its clones is its own: it may be written to later.
+            Seen::Zero(owner, page, _) if !need.write => {
+                self.install_zeros(token, owner, page, run)
+            }
+            _ => self.install_zeros(token, id, first, run),
+        }
+    }
+
+    /// Registers an operation to look again when something under way on the VMO ends.
+    fn ready_when_calm(&mut self, id: VmoId, token: Token) -> Result<Ready, Status> {
+        let vmo = self.vmos.get_mut(&id).ok_or(Status::BAD_STATE)?;
+        vmo.busy_waiters.push(token);
+        Ok(Ready::Wait(Waiting::Busy(id)))
+    }
+
+    /// Whether a page went with the detached pager that supplied it, though it could not be dropped yet.
+    fn is_lost(&self, id: VmoId, state: PageState) -> bool {
+        let detached = self.vmos.get(&id).is_some_and(|vmo| vmo.is_detached());
+        detached && state == PageState::Clean
+    }
+
+    /// A write is to come to pages that the VMO owns: notes it, or does what has to happen first.
+    fn own_for_write(
+        &mut self,
+        token: Token,
+        id: VmoId,
+        first: u64,
+        run: u64,
+        state: PageState,
+    ) -> Result<Option<Ready>, Status> {
+        if state == PageState::Inherited {
+            return self.fork_inherited(token, id, first, run).map(Some);
+        }
+        let vmo = self.vmos.get_mut(&id).ok_or(Status::BAD_STATE)?;
+        if vmo.source().is_some() {
+            vmo.pages.set(first..first + run, PageState::Dirty);
+        }
+        Ok(None)
+    }
+
+    /// Installs pages of zeros in a VMO that shows nothing there.
+    fn install_zeros(
+        &mut self,
+        token: Token,
+        id: VmoId,
+        first: u64,
+        run: u64,
+    ) -> Result<Ready, Status> {
+        let vmo = self.vmos.get(&id).ok_or(Status::BAD_STATE)?;
+        let run = vmo.calm_run(first, run.min(MAX_INSTALL), true);
+        if run == 0 {
+            return self.ready_when_calm(id, token);
+        }
+        let count = self.reserve(run)?;
+        let pages = Pages {
+            vmo: id,
+            first,
+            count,
+        };
+        let protect = false;
+        self.emit(Some(token), MemoryOp::Zero { pages, protect });
+        Ok(Ready::Wait(Waiting::Memory))
+    }
+
+    /// Gives a clone pages of its own with what it shows.
+    fn fork(&mut self, token: Token, id: VmoId, first: u64, run: u64) -> Result<Ready, Status> {
+        let vmo = self.vmos.get(&id).ok_or(Status::BAD_STATE)?;
+        let run = vmo.calm_run(first, run.min(MAX_INSTALL), true);
+        if run == 0 {
+            return self.ready_when_calm(id, token);
+        }
+        let count = self.reserve(run)?;
+        let pages = Pages {
+            vmo: id,
+            first,
+            count,
+        };
+        let inherited = false;
+        self.emit(Some(token), MemoryOp::Fork { pages, inherited });
+        Ok(Ready::Wait(Waiting::Memory))
+    }
+
+    /// Takes inherited pages over from where they lie.
+    fn fork_inherited(
+        &mut self,
+        token: Token,
+        id: VmoId,
+        first: u64,
+        run: u64,
+    ) -> Result<Ready, Status> {
+        self.change_own(token, id, first, run, |pages| MemoryOp::Fork {
+            pages,
+            inherited: true,
+        })
+    }
+
+    /// Makes blank pages of the VMO's own writable: they count from then on.
+    fn claim_blanks(
+        &mut self,
+        token: Token,
+        id: VmoId,
+        first: u64,
+        run: u64,
+    ) -> Result<Ready, Status> {
+        self.change_own(token, id, first, run, |pages| MemoryOp::Protect {
+            pages,
+            on: false,
+        })
+    }
+
+    /// Emits an operation on pages that the VMO owns, when nothing else is under way on them.
+    fn change_own(
+        &mut self,
+        token: Token,
+        id: VmoId,
+        first: u64,
+        run: u64,
+        op: impl Fn(Pages) -> MemoryOp,
+    ) -> Result<Ready, Status> {
+        let vmo = self.vmos.get(&id).ok_or(Status::BAD_STATE)?;
+        let count = vmo.calm_run(first, run.min(MAX_INSTALL), true);
+        if count == 0 {
+            return self.ready_when_calm(id, token);
+        }
+        let pages = Pages {
+            vmo: id,
+            first,
+            count,
+        };
+        self.emit(Some(token), op(pages));
+        Ok(Ready::Wait(Waiting::Memory))
+    }
+
+    /// Asks the provider of a pager-owned VMO for `run` absent pages.
+    fn request(
+        &mut self,
+        token: Token,
+        id: VmoId,
+        first: u64,
+        run: u64,
+        early: bool,
+    ) -> Result<Ready, Status> {
+        let vmo = self.vmos.get_mut(&id).ok_or(Status::BAD_STATE)?;
+        let run = run.min(vmo.page_count().saturating_sub(first));
+        let source = vmo.source_mut().ok_or(Status::INTERNAL)?;
+        if source.state != SourceState::Attached {
+            return Err(Status::BAD_STATE);
+        }
+        let queued = source.is_packet_queued();
+        let asked = source.request(first..first + run, token, early);
+        if let (Provider::Host, Some(range)) = (source.provider, asked) {
+            let pages = Pages {
+                vmo: id,
+                first: range.start,
+                count: range.end - range.start,
+            };
+            self.work.push_back(Work::HostRead(pages));
+        }
+        self.pump_source(id, queued);
+        Ok(Ready::Wait(Waiting::Request(id)))
+    }
+}
