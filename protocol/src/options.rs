@@ -82,6 +82,15 @@ bitflags::bitflags! {
     }
 }
 
+/// Most bytes of a channel's message.
+pub const CHANNEL_MAX_BYTES: usize = 64 << 10;
+
+/// Most handles of a channel's message.
+pub const CHANNEL_MAX_HANDLES: usize = 64;
+
+/// `zx_channel_read`: a message that does not fit is thrown away.
+pub const CHANNEL_READ_MAY_DISCARD: u32 = 1;
+
 /// Largest `n` of `zx_object_wait_many`.
 pub const WAIT_MANY_MAX_ITEMS: usize = 64;
 

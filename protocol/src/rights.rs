@@ -65,6 +65,8 @@ bitflags::bitflags! {
         const DEFAULT_VMO = 0xD0EF;
         /// What `zx_pager_create` grants: not duplicable.
         const DEFAULT_PAGER = 0x0180_8002;
+        /// What `zx_channel_create` grants: not duplicable.
+        const DEFAULT_CHANNEL = 0xF00E;
         /// What an event grants.
         const DEFAULT_EVENT = 0xD003;
         /// What a process handle grants.

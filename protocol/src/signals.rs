@@ -4,6 +4,12 @@ bitflags::bitflags! {
     /// Signals, with Zircon's bit numbers. Some bits mean different things on different objects.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
     pub struct Signals: u32 {
+        /// Channel: a message can be read.
+        const CHANNEL_READABLE = 1 << 0;
+        /// Channel: the other end is there.
+        const CHANNEL_WRITABLE = 1 << 1;
+        /// Channel: the other end is closed.
+        const CHANNEL_PEER_CLOSED = 1 << 2;
         /// VMO: no children exist (the bit that events call SIGNALED).
         const VMO_ZERO_CHILDREN = 1 << 3;
         /// Event: signaled.

@@ -3,6 +3,7 @@
 use protocol::syscall::SyscallNumber as N;
 use protocol::{RawHandle, Rights, Status};
 
+use crate::channel::{ReadArgs, WriteArgs};
 use crate::handle::Handle;
 use crate::ids::ProcessId;
 use crate::info::InfoOut;
@@ -16,11 +17,11 @@ use crate::vmar::MapArgs;
 const MAX_DEBUG_WRITE: u64 = 64 << 10;
 
 /// Most handles of one `zx_handle_close_many`.
-const MAX_CLOSE_MANY: u64 = 1 << 16;
+pub(crate) const MAX_CLOSE_MANY: u64 = 1 << 16;
 
 impl Kernel {
     pub(crate) fn dispatch(&mut self, caller: Caller, number: N, args: &[u64; 8]) -> Begin {
-        let [a0, a1, a2, a3, a4, a5, a6, _a7] = *args;
+        let [a0, a1, a2, a3, a4, a5, a6, a7] = *args;
         let (h0, h1, h2) = (a0 as RawHandle, a1 as RawHandle, a2 as RawHandle);
         match number {
             N::ClockGetMonotonic => Ok(Started::Done(self.now as u64)),
@@ -92,15 +93,37 @@ impl Kernel {
             N::ProcessExit => self.sys_process_exit(caller, a0 as i64),
             N::FutexWait => self.sys_futex_wait(caller, a0, a1 as u32, a3 as i64),
             N::FutexWake => self.sys_futex_wake(caller, a0, a1 as u32),
+            N::ObjectSignalPeer => self.sys_object_signal_peer(caller, h0, a1 as u32, a2 as u32),
+            N::ChannelCreate => self.sys_channel_create(caller, a0 as u32, a1, a2),
+            N::ChannelRead => {
+                let args = ReadArgs {
+                    channel: h0,
+                    options: a1 as u32,
+                    bytes: a2,
+                    handles: a3,
+                    byte_count: a4 as u32,
+                    handle_count: a5 as u32,
+                    actual_bytes: a6,
+                    actual_handles: a7,
+                };
+                self.sys_channel_read(caller, args)
+            }
+            N::ChannelWrite => {
+                let args = WriteArgs {
+                    channel: h0,
+                    options: a1 as u32,
+                    bytes: a2,
+                    byte_count: a3 as u32,
+                    handles: a4,
+                    handle_count: a5 as u32,
+                };
+                self.sys_channel_write(caller, args)
+            }
             // To come, each by its own line.
             N::ObjectWaitMany => Err(Status::BAD_SYSCALL),
-            N::ObjectSignalPeer => Err(Status::BAD_SYSCALL),
             N::PortCancel => Err(Status::BAD_SYSCALL),
             N::PortCancelKey => Err(Status::BAD_SYSCALL),
             N::EventCreate => Err(Status::BAD_SYSCALL),
-            N::ChannelCreate => Err(Status::BAD_SYSCALL),
-            N::ChannelRead => Err(Status::BAD_SYSCALL),
-            N::ChannelWrite => Err(Status::BAD_SYSCALL),
             N::JobCreate => Err(Status::BAD_SYSCALL),
             N::JobSetPolicy => Err(Status::BAD_SYSCALL),
             N::ProcessCreate => Err(Status::BAD_SYSCALL),

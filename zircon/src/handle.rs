@@ -5,7 +5,7 @@
 
 use protocol::{RawHandle, Rights, Status};
 
-use crate::ids::{ObjectRef, PagerId, PortId, ProcessId, ThreadId, VmarId, VmoId};
+use crate::ids::{ChannelId, ObjectRef, PagerId, PortId, ProcessId, ThreadId, VmarId, VmoId};
 
 const INDEX_BITS: u32 = 18;
 const GENERATIONS: u32 = 1 << (30 - INDEX_BITS);
@@ -126,7 +126,7 @@ macro_rules! from_object {
     };
 }
 
-from_object! { PagerId Pager, PortId Port, ProcessId Process, ThreadId Thread, VmarId Vmar, VmoId Vmo, }
+from_object! { ChannelId Channel, PagerId Pager, PortId Port, ProcessId Process, ThreadId Thread, VmarId Vmar, VmoId Vmo, }
 
 #[cfg(test)]
 mod tests {

@@ -15,6 +15,8 @@ macro_rules! ids {
 }
 
 ids! {
+    /// One end of a channel.
+    ChannelId,
     /// A job.
     JobId,
     /// A pager.
@@ -36,6 +38,8 @@ pub struct Token(pub u64);
 /// Any object, as a handle refers to it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum ObjectRef {
+    /// One end of a channel.
+    Channel(ChannelId),
     /// A job.
     Job(JobId),
     /// A pager.
@@ -56,7 +60,8 @@ impl ObjectRef {
     /// The object's id.
     pub fn koid(self) -> Koid {
         match self {
-            ObjectRef::Job(JobId(koid))
+            ObjectRef::Channel(ChannelId(koid))
+            | ObjectRef::Job(JobId(koid))
             | ObjectRef::Pager(PagerId(koid))
             | ObjectRef::Port(PortId(koid))
             | ObjectRef::Process(ProcessId(koid))
@@ -69,6 +74,7 @@ impl ObjectRef {
     /// The object's type.
     pub fn object_type(self) -> ObjectType {
         match self {
+            ObjectRef::Channel(_) => ObjectType::Channel,
             ObjectRef::Job(_) => ObjectType::Job,
             ObjectRef::Pager(_) => ObjectType::Pager,
             ObjectRef::Port(_) => ObjectType::Port,

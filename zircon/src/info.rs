@@ -67,6 +67,10 @@ impl Kernel {
     fn info_handle_basic(&self, handle: Handle) -> InfoHandleBasic {
         let parent = match handle.object {
             ObjectRef::Vmo(id) => self.parent_of(id),
+            ObjectRef::Channel(id) => {
+                let peer = self.channels.get(&id).and_then(|channel| channel.peer);
+                peer.map_or(0, |peer| peer.0)
+            }
             ObjectRef::Thread(id) => self.threads.get(&id).map_or(0, |thread| thread.process.0),
             _ => 0,
         };

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use protocol::syscall::SyscallNumber;
 use protocol::{Koid, Status, TIME_INFINITE};
 
-use crate::ids::{JobId, PagerId, PortId, ProcessId, ThreadId, Token, VmarId, VmoId};
+use crate::channel::Channel;
+use crate::handle::Handle;
+use crate::ids::{ChannelId, JobId, PagerId, PortId, ProcessId, ThreadId, Token, VmarId, VmoId};
 use crate::look::Seen;
 use crate::memory::MemoryOpId;
 use crate::memory_ops::InFlight;
@@ -35,6 +37,11 @@ pub struct Kernel {
     limit: u64,
     /// Counts changes after which an access that failed may succeed.
     pub(crate) epoch: u64,
+    pub(crate) channels: BTreeMap<ChannelId, Channel>,
+    /// What the messages of all channels take.
+    pub(crate) queued_bytes: u64,
+    /// Handles that no process has any more and whose objects have yet to learn of it; `None` while nobody is at it.
+    pub(crate) discarded: Option<Vec<Handle>>,
     pub(crate) jobs: BTreeMap<JobId, Job>,
     pub(crate) pagers: BTreeMap<PagerId, Pager>,
     pub(crate) ports: BTreeMap<PortId, Port>,
@@ -106,6 +113,9 @@ impl Kernel {
             resident: 0,
             limit: u64::MAX,
             epoch: 0,
+            channels: BTreeMap::new(),
+            queued_bytes: 0,
+            discarded: None,
             jobs: BTreeMap::new(),
             pagers: BTreeMap::new(),
             ports: BTreeMap::new(),

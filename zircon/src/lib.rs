@@ -15,10 +15,12 @@
 //! | `vmo_calls`, `resize`, `transfer` | create, size, child; set_size and content size; read and write |
 //! | `source`, `pager_calls`, `supply` | page requests; pagers; supply_pages |
 //! | `port`, `wait`, `futex` | ports; signals; futexes |
+//! | `channel` | channels |
 //! | `vmar`, `mappings`, `user` | the calls on address spaces; the table of mappings; what stands behind an address, touching it, copying call data |
 //! | `task`, `info` | processes, threads, exceptions; get_info and properties |
 #![forbid(unsafe_code)]
 
+mod channel;
 mod dispatch;
 mod futex;
 mod handle;
@@ -50,7 +52,7 @@ mod vmo_calls;
 mod wait;
 mod work;
 
-pub use ids::{JobId, ObjectRef, PagerId, PortId, ProcessId, ThreadId, Token, VmarId};
+pub use ids::{ChannelId, JobId, ObjectRef, PagerId, PortId, ProcessId, ThreadId, Token, VmarId};
 pub use kernel::{FaultOutcome, Kernel, SyscallOutcome, VmoUsage};
 pub use mappings::MappedRun;
 pub use memory::{MemoryOp, MemoryOpId, MemoryResult, Pages, Storage, VmoId, Writes};

@@ -93,25 +93,100 @@ impl Kernel {
         })))
     }
 
+    /// New handles as a call's results, each with where it goes; if they cannot be written all are closed again.
+    pub(crate) fn handles_to_user(
+        &mut self,
+        process: ProcessId,
+        objects: &[(ObjectRef, Rights, u64)],
+    ) -> Result<CopyOut, Status> {
+        let mut given = Vec::new();
+        let mut writes = Vec::new();
+        let mut result = Ok(());
+        for &(object, rights, out) in objects {
+            match self.give_handle(process, object, rights) {
+                Ok(raw) => {
+                    given.push(raw);
+                    writes.push((out, raw.to_le_bytes().to_vec()));
+                }
+                Err(status) => {
+                    self.drop_unreferenced(object);
+                    result = Err(status);
+                }
+            }
+        }
+        let undo = Undo::Handles(process, given);
+        if let Err(status) = result {
+            self.undo(&undo);
+            return Err(status);
+        }
+        Ok(CopyOut {
+            process,
+            writes,
+            value: Status::OK,
+            undo,
+        })
+    }
+
     /// Closes a handle.
     pub(crate) fn close_handle(
         &mut self,
         process: ProcessId,
         raw: RawHandle,
     ) -> Result<(), Status> {
+        let handle = self.take_handle(process, raw)?;
+        self.discard([handle]);
+        Ok(())
+    }
+
+    /// Takes a handle away from a process: waits through it end, its object stays.
+    pub(crate) fn take_handle(
+        &mut self,
+        process: ProcessId,
+        raw: RawHandle,
+    ) -> Result<Handle, Status> {
         let owner = self.processes.get_mut(&process).ok_or(Status::BAD_HANDLE)?;
         let handle = owner.handles.remove(raw)?;
         self.close_observers(handle.object, process, raw);
-        let Some(header) = self.header_mut(handle.object) else {
-            return Ok(());
-        };
-        header.handles -= 1;
-        if let ObjectRef::Vmo(id) = handle.object {
-            self.release(id);
-        } else {
-            self.drop_unreferenced(handle.object);
+        Ok(handle)
+    }
+
+    /// Gives a process a handle that was taken from one; without room for it the handle is closed.
+    pub(crate) fn place_handle(
+        &mut self,
+        process: ProcessId,
+        handle: Handle,
+    ) -> Result<RawHandle, Status> {
+        let owner = self
+            .processes
+            .get_mut(&process)
+            .filter(|owner| !owner.ended);
+        let placed = owner
+            .ok_or(Status::BAD_STATE)
+            .and_then(|owner| owner.handles.insert(handle));
+        if placed.is_err() {
+            self.discard([handle]);
         }
-        Ok(())
+        placed
+    }
+
+    /// Closes handles that no process has any more. What goes with them may hold handles itself, and so on without end: they
+    /// stand in line.
+    pub(crate) fn discard(&mut self, handles: impl IntoIterator<Item = Handle>) {
+        if let Some(line) = &mut self.discarded {
+            return line.extend(handles);
+        }
+        self.discarded = Some(handles.into_iter().collect());
+        while let Some(handle) = self.discarded.as_mut().and_then(Vec::pop) {
+            if let Some(header) = self.header_mut(handle.object) {
+                header.handles -= 1;
+                if let ObjectRef::Vmo(id) = handle.object {
+                    self.release(id);
+                } else {
+                    self.drop_unreferenced(handle.object);
+                }
+            }
+        }
+        self.discarded = None;
     }
 
     /// Ends an object that no handle refers to any more.
@@ -123,6 +198,7 @@ impl Kernel {
             return;
         }
         match object {
+            ObjectRef::Channel(id) => self.drop_channel(id),
             ObjectRef::Pager(id) => self.drop_pager(id),
             ObjectRef::Port(id) => self.drop_port(id),
             ObjectRef::Thread(id) => self.drop_thread(id),
@@ -139,6 +215,10 @@ impl Kernel {
     /// Name, signals and observers of an object.
     pub(crate) fn header_mut(&mut self, object: ObjectRef) -> Option<&mut Header> {
         match object {
+            ObjectRef::Channel(id) => self
+                .channels
+                .get_mut(&id)
+                .map(|channel| &mut channel.header),
             ObjectRef::Job(id) => self.jobs.get_mut(&id).map(|job| &mut job.header),
             ObjectRef::Pager(id) => self.pagers.get_mut(&id).map(|pager| &mut pager.header),
             ObjectRef::Port(id) => self.ports.get_mut(&id).map(|port| &mut port.header),

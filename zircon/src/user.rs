@@ -3,8 +3,9 @@
 use protocol::options::VmoOptions;
 use protocol::{PAGE_SIZE, RawHandle, Status};
 
+use crate::channel::WriteArgs;
 use crate::ids::{ProcessId, ThreadId, Token, VmoId};
-use crate::kernel::Kernel;
+use crate::kernel::{Caller, Kernel};
 use crate::look::Seen;
 use crate::memory::{MemoryOp, MemoryResult};
 use crate::op::{Body, Op, Step, StepResult, Waiting};
@@ -35,14 +36,39 @@ pub(crate) struct CopyIn {
     pub then: AfterCopyIn,
 }
 
+impl CopyIn {
+    fn caller(&self) -> Caller {
+        Caller {
+            process: self.process,
+            thread: self.thread,
+        }
+    }
+}
+
 /// The call that needed the bytes.
 #[derive(Clone, Debug)]
 pub(crate) enum AfterCopyIn {
+    /// The bytes of `zx_channel_write`; its handles follow.
+    ChannelBytes(WriteArgs),
+    ChannelHandles {
+        channel: RawHandle,
+        bytes: Vec<u8>,
+    },
+    /// The handles of a `zx_channel_write` that has failed with this status.
+    CloseRefused(Status),
     DebugWrite,
     HandleCloseMany,
-    PortQueue { port: RawHandle },
-    SetProperty { handle: RawHandle, property: u32 },
-    ThreadCreate { process: RawHandle, out: u64 },
+    PortQueue {
+        port: RawHandle,
+    },
+    SetProperty {
+        handle: RawHandle,
+        property: u32,
+    },
+    ThreadCreate {
+        process: RawHandle,
+        out: u64,
+    },
 }
 
 /// Copies results to a program and ends the call.
@@ -62,6 +88,8 @@ pub(crate) enum Undo {
     Nothing,
     /// Close the handle that nobody learned of.
     Handle(ProcessId, RawHandle),
+    /// Likewise several.
+    Handles(ProcessId, Vec<RawHandle>),
     /// Unmap the mapping that nobody learned of.
     Mapping(ProcessId, u64, u64),
 }
@@ -155,6 +183,19 @@ impl Kernel {
         op: &mut Op,
         copy: &mut CopyIn,
     ) -> StepResult {
+        let result = self.go_on_copying_in(token, op, copy);
+        result.or_else(|status| match &copy.then {
+            // Its handles are consumed whatever is wrong with its bytes.
+            AfterCopyIn::ChannelBytes(args) => {
+                let caller = copy.caller();
+                Ok(Step::Become(self.consume_handles(caller, *args, status)))
+            }
+            AfterCopyIn::CloseRefused(first) => Err(*first),
+            _ => Err(status),
+        })
+    }
+
+    fn go_on_copying_in(&mut self, token: Token, op: &mut Op, copy: &mut CopyIn) -> StepResult {
         // A pointer that cannot be read, for whatever reason, is an invalid argument.
         let invalid = |_| Status::INVALID_ARGS;
         if let Some(MemoryResult::Bytes(bytes)) = op.take_reply()? {
@@ -196,7 +237,18 @@ impl Kernel {
 
     fn copied_in(&mut self, copy: &mut CopyIn) -> StepResult {
         let bytes = std::mem::take(&mut copy.bytes);
-        match copy.then {
+        let caller = copy.caller();
+        match std::mem::replace(&mut copy.then, AfterCopyIn::DebugWrite) {
+            AfterCopyIn::ChannelBytes(args) => self.channel_bytes(caller, args, bytes),
+            AfterCopyIn::ChannelHandles {
+                channel,
+                bytes: message,
+            } => self.channel_handles(copy.process, channel, message, &bytes),
+            AfterCopyIn::CloseRefused(status) => {
+                // A value that names nothing is no further error.
+                let _ = self.close_many(copy.process, &bytes);
+                Err(status)
+            }
             AfterCopyIn::DebugWrite => {
                 self.work.push_back(Work::DebugWrite(bytes));
                 Ok(Step::Done(0))
@@ -274,14 +326,19 @@ impl Kernel {
 
     /// Takes back what a call made whose results could not be written.
     pub(crate) fn undo(&mut self, undo: &Undo) {
-        match *undo {
+        match undo {
             Undo::Nothing => {}
             Undo::Handle(process, handle) => {
                 // The program may have guessed the value and closed it: then there is nothing left to do.
-                let _ = self.close_handle(process, handle);
+                let _ = self.close_handle(*process, *handle);
+            }
+            Undo::Handles(process, handles) => {
+                for handle in handles {
+                    let _ = self.close_handle(*process, *handle);
+                }
             }
             Undo::Mapping(process, address, length) => {
-                self.remove_mappings(process, address, length)
+                self.remove_mappings(*process, *address, *length)
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Each call's error rows and sentences, one test each, named after the call and the row.
 
+mod channel;
 mod futex;
 mod handles;
 mod info;

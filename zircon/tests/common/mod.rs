@@ -4,6 +4,7 @@
 mod calls;
 mod memory;
 mod readers;
+mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -38,6 +38,7 @@ enum Arg {
     Vmo(u8),
     Pager(u8),
     Port(u8),
+    Channel(u8),
     Vmar,
     Task,
     /// An address in or around what is mapped.
@@ -56,6 +57,7 @@ impl Arg {
             Arg::Vmo(n) => pick(&first.vmos, n),
             Arg::Pager(n) => pick(&first.pagers, n),
             Arg::Port(n) => pick(&first.ports, n),
+            Arg::Channel(n) => pick(&first.channels, n),
             Arg::Vmar => first.vmar.into(),
             Arg::Task => first.process.into(),
             Arg::Handle(n) => u64::from(n % 24) << 2 | 3 | u64::from(n / 24 % 3) << 20,
@@ -104,6 +106,7 @@ fn arg(kind: char) -> BoxedStrategy<Arg> {
         'v' => any::<u8>().prop_map(Arg::Vmo).boxed(),
         'g' => any::<u8>().prop_map(Arg::Pager).boxed(),
         'q' => any::<u8>().prop_map(Arg::Port).boxed(),
+        'k' => any::<u8>().prop_map(Arg::Channel).boxed(),
         'm' => Just(Arg::Vmar).boxed(),
         't' => Just(Arg::Task).boxed(),
         'a' => (any::<u8>(), any::<u16>())
@@ -197,13 +200,13 @@ fn shape(number: N) -> &'static str {
         N::FutexWait => "azhd",
         N::FutexWake => "ao",
         N::ObjectWaitMany => "aod",
-        N::ObjectSignalPeer => "vss",
+        N::ObjectSignalPeer => "kss",
         N::PortCancel => "qvr",
         N::PortCancelKey => "qzr",
         N::EventCreate => "za",
         N::ChannelCreate => "zaa",
-        N::ChannelRead => "hoaapoaa",
-        N::ChannelWrite => "hoapao",
+        N::ChannelRead => "koaaeoaa",
+        N::ChannelWrite => "kzaebo",
         N::JobCreate => "hza",
         N::JobSetPolicy => "hooao",
         N::ProcessCreate => "hapzaa",
@@ -273,6 +276,7 @@ struct First {
     vmos: Vec<u32>,
     pagers: Vec<u32>,
     ports: Vec<u32>,
+    channels: Vec<u32>,
     vmar: u32,
     process: u32,
 }
@@ -299,14 +303,21 @@ fn machine(seed: u64) -> (TestMachine, Vec<ThreadId>, First) {
         m.map(vmo, 16);
     }
     let aux = m.vmo(16);
+    let ends = [m.channel_create(), m.channel_create()];
     let first = First {
         vmos: vec![paged, fixed, plain, slice, host, aux],
         pagers: vec![pager, pager, m.pager_create()],
         ports: vec![port, port, m.port_create()],
+        channels: ends.iter().flat_map(|(a, b)| [*a, *b]).collect(),
         vmar: m.main.vmar_handle,
         process: m.main.process_handle,
     };
     m.poke(SCRATCH, &[3; 8192]);
+    // Handle values for messages.
+    let values: Vec<u8> = (0..1024u32)
+        .flat_map(|n| ((n * 7 % 24) << 2 | 3).to_le_bytes())
+        .collect();
+    m.poke(SCRATCH + 0x10_0000, &values);
     let other = m.kernel.create_process("other", false).unwrap();
     for raw in [paged, plain, slice] {
         let id = zircon::VmoId(m.koid(raw));
