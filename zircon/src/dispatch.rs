@@ -32,6 +32,7 @@ impl Kernel {
             N::HandleDuplicate => self.sys_handle_duplicate(caller, h0, a1 as u32, a2),
             N::HandleReplace => self.sys_handle_replace(caller, h0, a1 as u32, a2),
             N::ObjectWaitOne => self.sys_object_wait_one(caller, h0, a1 as u32, a2 as i64, a3),
+            N::ObjectWaitMany => self.sys_object_wait_many(caller, a0, a1, a2 as i64),
             N::ObjectWaitAsync => {
                 self.sys_object_wait_async(caller, h0, h1, a2, a3 as u32, a4 as u32)
             }
@@ -70,6 +71,9 @@ impl Kernel {
             }
             N::PortCreate => self.sys_port_create(caller, a0 as u32, a1),
             N::PortQueue => self.sys_port_queue(caller, h0, a1),
+            N::PortCancel => self.sys_port_cancel(caller, h0, h1, a2),
+            N::PortCancelKey => self.sys_port_cancel_key(caller, h0, a1 as u32, a2),
+            N::EventCreate => self.sys_event_create(caller, a0 as u32, a1),
             N::PortWait => self.sys_port_wait(caller, h0, a1 as i64, a2),
             N::VmarMap => {
                 let (vmar, options, vmo) = (h0, a1 as u32, a3 as RawHandle);
@@ -120,10 +124,6 @@ impl Kernel {
                 self.sys_channel_write(caller, args)
             }
             // To come, each by its own line.
-            N::ObjectWaitMany => Err(Status::BAD_SYSCALL),
-            N::PortCancel => Err(Status::BAD_SYSCALL),
-            N::PortCancelKey => Err(Status::BAD_SYSCALL),
-            N::EventCreate => Err(Status::BAD_SYSCALL),
             N::JobCreate => Err(Status::BAD_SYSCALL),
             N::JobSetPolicy => Err(Status::BAD_SYSCALL),
             N::ProcessCreate => Err(Status::BAD_SYSCALL),

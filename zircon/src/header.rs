@@ -1,5 +1,7 @@
 //! What every object carries: its name, its signals, its observers, and how many handles refer to it.
 
+use std::collections::BTreeMap;
+
 use protocol::{MAX_NAME_LEN, RawHandle, Signals};
 
 use crate::ids::{PortId, ProcessId, Token};
@@ -10,7 +12,7 @@ pub(crate) struct Header {
     pub name: [u8; MAX_NAME_LEN],
     pub signals: Signals,
     pub handles: u32,
-    pub observers: Vec<Observer>,
+    pub observers: BTreeMap<ObserverId, Observer>,
 }
 
 impl Header {
@@ -19,7 +21,7 @@ impl Header {
             name: [0; MAX_NAME_LEN],
             signals,
             handles: 0,
-            observers: Vec::new(),
+            observers: BTreeMap::new(),
         }
     }
 
@@ -47,19 +49,39 @@ impl Header {
     }
 }
 
-/// Somebody who waits for signals through a handle; closing that handle ends the wait.
-#[derive(Clone, Debug)]
-pub(crate) struct Observer {
+/// Which observer of an object: the handle it waits through, and its place in the order of registration. Closing the
+/// handle ends the wait.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct ObserverId {
     pub process: ProcessId,
     pub handle: RawHandle,
+    /// Rises with each registration in the VM.
+    pub number: u64,
+}
+
+impl ObserverId {
+    /// The range of all observers that wait through one handle.
+    pub fn through(process: ProcessId, handle: RawHandle) -> std::ops::RangeInclusive<ObserverId> {
+        let id = |number| ObserverId {
+            process,
+            handle,
+            number,
+        };
+        id(0)..=id(u64::MAX)
+    }
+}
+
+/// Somebody who waits for signals.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Observer {
     pub trigger: Signals,
     pub then: Notify,
 }
 
 /// What happens when an observer's signal is seen.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Notify {
-    /// An operation goes on.
+    /// An operation learns of it and goes on.
     Wake(Token),
     /// A packet is queued.
     Packet {

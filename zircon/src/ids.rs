@@ -17,6 +17,8 @@ macro_rules! ids {
 ids! {
     /// One end of a channel.
     ChannelId,
+    /// An event.
+    EventId,
     /// A job.
     JobId,
     /// A pager.
@@ -40,6 +42,8 @@ pub struct Token(pub u64);
 pub enum ObjectRef {
     /// One end of a channel.
     Channel(ChannelId),
+    /// An event.
+    Event(EventId),
     /// A job.
     Job(JobId),
     /// A pager.
@@ -61,6 +65,7 @@ impl ObjectRef {
     pub fn koid(self) -> Koid {
         match self {
             ObjectRef::Channel(ChannelId(koid))
+            | ObjectRef::Event(EventId(koid))
             | ObjectRef::Job(JobId(koid))
             | ObjectRef::Pager(PagerId(koid))
             | ObjectRef::Port(PortId(koid))
@@ -75,6 +80,7 @@ impl ObjectRef {
     pub fn object_type(self) -> ObjectType {
         match self {
             ObjectRef::Channel(_) => ObjectType::Channel,
+            ObjectRef::Event(_) => ObjectType::Event,
             ObjectRef::Job(_) => ObjectType::Job,
             ObjectRef::Pager(_) => ObjectType::Pager,
             ObjectRef::Port(_) => ObjectType::Port,

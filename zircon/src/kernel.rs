@@ -7,13 +7,16 @@ use protocol::{Koid, Status, TIME_INFINITE};
 
 use crate::channel::Channel;
 use crate::handle::Handle;
-use crate::ids::{ChannelId, JobId, PagerId, PortId, ProcessId, ThreadId, Token, VmarId, VmoId};
+use crate::ids::{
+    ChannelId, EventId, JobId, PagerId, PortId, ProcessId, ThreadId, Token, VmarId, VmoId,
+};
 use crate::look::Seen;
 use crate::memory::MemoryOpId;
 use crate::memory_ops::InFlight;
 use crate::op::{Body, Op, Waiting};
 use crate::pager_calls::Pager;
 use crate::port::Port;
+use crate::signals::Event;
 use crate::task::{Job, Process, Thread};
 use crate::vmar::Vmar;
 use crate::vmo::{Vmo, VmoKind};
@@ -42,7 +45,10 @@ pub struct Kernel {
     pub(crate) queued_bytes: u64,
     /// Handles that no process has any more and whose objects have yet to learn of it; `None` while nobody is at it.
     pub(crate) discarded: Option<Vec<Handle>>,
+    /// Packets of programs and of signals in all ports, and waits that will queue one.
+    pub(crate) packets: usize,
     pub(crate) jobs: BTreeMap<JobId, Job>,
+    pub(crate) events: BTreeMap<EventId, Event>,
     pub(crate) pagers: BTreeMap<PagerId, Pager>,
     pub(crate) ports: BTreeMap<PortId, Port>,
     pub(crate) processes: BTreeMap<ProcessId, Process>,
@@ -116,7 +122,9 @@ impl Kernel {
             channels: BTreeMap::new(),
             queued_bytes: 0,
             discarded: None,
+            packets: 0,
             jobs: BTreeMap::new(),
+            events: BTreeMap::new(),
             pagers: BTreeMap::new(),
             ports: BTreeMap::new(),
             processes: BTreeMap::new(),
@@ -365,7 +373,14 @@ fn describe(waiting: &Waiting) -> String {
         Waiting::Busy(vmo) => format!("operations on VMO {}", vmo.0),
         Waiting::Request(vmo) => format!("the pager of VMO {}", vmo.0),
         Waiting::Port(port) => format!("port {}", port.0),
-        Waiting::Observer(object) => format!("{} {}", object.object_type().name(), object.koid()),
+        Waiting::Objects(first, others) => {
+            let more = match others {
+                0 => String::new(),
+                others => format!(" and {others} more"),
+            };
+            let kind = first.object_type().name();
+            format!("{kind} {}{more}", first.koid())
+        }
         Waiting::Futex(_, address) => format!("the futex at {address:#x}"),
         Waiting::Outside => "the clock or a flush".into(),
     }

@@ -14,8 +14,8 @@
 //! | `look`, `ready` | what a VMO shows, through the VMOs it was cloned from; making pages ready for an operation |
 //! | `vmo_calls`, `resize`, `transfer` | create, size, child; set_size and content size; read and write |
 //! | `source`, `pager_calls`, `supply` | page requests; pagers; supply_pages |
-//! | `port`, `wait`, `futex` | ports; signals; futexes |
 //! | `channel` | channels |
+//! | `port`, `signals`, `wait`, `futex` | ports; signals and events, and who is told of them; waiting for them; futexes |
 //! | `vmar`, `mappings`, `user` | the calls on address spaces; the table of mappings; what stands behind an address, touching it, copying call data |
 //! | `task`, `info` | processes, threads, exceptions; get_info and properties |
 #![forbid(unsafe_code)]
@@ -41,6 +41,7 @@ mod port;
 mod ready;
 mod resize;
 mod sequence;
+mod signals;
 mod source;
 mod supply;
 mod task;
@@ -52,7 +53,9 @@ mod vmo_calls;
 mod wait;
 mod work;
 
-pub use ids::{ChannelId, JobId, ObjectRef, PagerId, PortId, ProcessId, ThreadId, Token, VmarId};
+pub use ids::{
+    ChannelId, EventId, JobId, ObjectRef, PagerId, PortId, ProcessId, ThreadId, Token, VmarId,
+};
 pub use kernel::{FaultOutcome, Kernel, SyscallOutcome, VmoUsage};
 pub use mappings::MappedRun;
 pub use memory::{MemoryOp, MemoryOpId, MemoryResult, Pages, Storage, VmoId, Writes};

@@ -1,6 +1,6 @@
 //! Handles of processes, and the lives of objects: what a handle keeps, and what ends with the last one.
 //!
-//! Pagers, ports and threads live by their handles. A VMO lives by its references: handles, mappings, children and
+//! Pagers, ports, events and threads live by their handles. A VMO lives by its references: handles, mappings, children and
 //! operations. Processes, jobs and VMARs live as long as what belongs to them.
 
 use protocol::{RawHandle, Rights, Status};
@@ -199,6 +199,9 @@ impl Kernel {
         }
         match object {
             ObjectRef::Channel(id) => self.drop_channel(id),
+            ObjectRef::Event(id) => {
+                self.events.remove(&id);
+            }
             ObjectRef::Pager(id) => self.drop_pager(id),
             ObjectRef::Port(id) => self.drop_port(id),
             ObjectRef::Thread(id) => self.drop_thread(id),
@@ -219,6 +222,7 @@ impl Kernel {
                 .channels
                 .get_mut(&id)
                 .map(|channel| &mut channel.header),
+            ObjectRef::Event(id) => self.events.get_mut(&id).map(|event| &mut event.header),
             ObjectRef::Job(id) => self.jobs.get_mut(&id).map(|job| &mut job.header),
             ObjectRef::Pager(id) => self.pagers.get_mut(&id).map(|pager| &mut pager.header),
             ObjectRef::Port(id) => self.ports.get_mut(&id).map(|port| &mut port.header),

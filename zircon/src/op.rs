@@ -46,8 +46,8 @@ pub(crate) enum Body {
     CopyOut(user::CopyOut),
     /// `zx_port_wait` before it has a packet.
     PortWait(port::PortWait),
-    /// `zx_object_wait_one`.
-    WaitOne(wait::WaitOne),
+    /// `zx_object_wait_one`, `zx_object_wait_many`.
+    Wait(wait::Wait),
     /// `zx_futex_wait`.
     FutexWait(futex::FutexWait),
     /// `zx_nanosleep`.
@@ -71,7 +71,8 @@ pub(crate) enum Waiting {
     /// A page request of a VMO.
     Request(VmoId),
     Port(PortId),
-    Observer(crate::ids::ObjectRef),
+    /// The signals of an object, and of so many others.
+    Objects(crate::ids::ObjectRef, usize),
     Futex(ProcessId, u64),
     /// Only the clock, or a flush.
     Outside,
@@ -81,7 +82,7 @@ impl Waiting {
     /// Whether a deadline ends the wait. Pages and memory operations take the time they take.
     fn has_deadline(self) -> bool {
         match self {
-            Waiting::Port(_) | Waiting::Observer(_) | Waiting::Futex(..) | Waiting::Outside => true,
+            Waiting::Port(_) | Waiting::Objects(..) | Waiting::Futex(..) | Waiting::Outside => true,
             Waiting::Nothing | Waiting::Memory | Waiting::Busy(_) | Waiting::Request(_) => false,
         }
     }
@@ -170,7 +171,7 @@ impl Kernel {
             Body::CopyIn(copy) => self.step_copy_in(token, op, copy),
             Body::CopyOut(copy) => self.step_copy_out(token, op, copy),
             Body::PortWait(wait) => self.step_port_wait(token, op, wait),
-            Body::WaitOne(wait) => self.step_wait_one(token, op, wait),
+            Body::Wait(wait) => self.step_wait(token, op, wait),
             Body::FutexWait(wait) => self.step_futex_wait(token, op, wait),
             // No deadline is one that never comes.
             Body::Sleep if op.deadline.is_some_and(|deadline| deadline <= self.now) => OK,
@@ -289,6 +290,7 @@ impl Kernel {
         match &op.body {
             Body::CopyOut(copy) => self.undo(&copy.undo),
             Body::FutexWait(wait) => self.leave_futex(wait.process, wait.address, token),
+            Body::Wait(wait) => self.leave_objects(wait),
             _ => {}
         }
         for vmo in op.holds {
@@ -312,8 +314,9 @@ impl Kernel {
                 }
             }
             Waiting::Port(id) => self.leave_port(id, token),
-            Waiting::Observer(object) => self.remove_waiter(object, token),
             Waiting::Futex(process, address) => self.leave_futex(process, address, token),
+            // A wait for signals knows its observers itself.
+            Waiting::Objects(..) => {}
             Waiting::Nothing | Waiting::Memory | Waiting::Outside => {}
         }
     }

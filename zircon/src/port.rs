@@ -1,33 +1,46 @@
 //! Ports: one queue of packets, first in first out over all kinds.
 //!
 //! A user or signal packet is held in the queue itself; a pager-owned VMO has one place in the queue, and what it says is
-//! looked up when it is taken out ([`crate::source`]).
+//! looked up when it is taken out ([`crate::source`]). A port also knows the waits that will queue a packet in it
+//! ([`crate::signals`]), to cancel them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use protocol::{PacketKind, PortPacket, RawHandle, Rights, Signals, Status, options};
 
-use crate::header::Header;
+use crate::handle::require;
+use crate::header::{Header, ObserverId};
 use crate::ids::{ObjectRef, PortId, ProcessId, Token, VmoId};
-use crate::kernel::{Begin, Caller, Kernel};
+use crate::kernel::{Begin, Caller, Kernel, Started};
 use crate::op::{Body, Op, Step, StepResult, Waiting};
 use crate::source::{PacketMove, Provider};
 use crate::user::{AfterCopyIn, CopyOut, Undo};
 
-/// A queue is refused when this many user packets are in it already.
+/// A packet of a program is refused when more than this many of them are in the queue already.
 const MAX_USER_PACKETS: usize = 4096;
+
+/// Most packets in all ports of the VM, those of pagers not counted, and waits that will queue one.
+const MAX_PACKETS: usize = 1 << 18;
 
 /// A port.
 #[derive(Clone, Debug)]
 pub(crate) struct Port {
     pub header: Header,
     queue: VecDeque<Item>,
+    /// Packets of programs in the queue.
+    user_packets: usize,
+    /// Waits that will queue a packet: by key and number, the object and the observer there.
+    observers: BTreeMap<(u64, u64), (ObjectRef, ObserverId)>,
     waiters: VecDeque<Token>,
 }
 
 #[derive(Clone, Debug)]
 enum Item {
-    Packet(PortPacket),
+    /// A program's own packet.
+    User(PortPacket),
+    /// A signal was seen through this handle.
+    Signal(PortPacket, (ProcessId, RawHandle)),
+    /// A pager-owned VMO has something to say.
     Source(VmoId),
 }
 
@@ -48,6 +61,8 @@ impl Kernel {
         let port = Port {
             header: Header::new(Signals::empty()),
             queue: VecDeque::new(),
+            user_packets: 0,
+            observers: BTreeMap::new(),
             waiters: VecDeque::new(),
         };
         self.ports.insert(id, port);
@@ -75,27 +90,60 @@ impl Kernel {
             kind: PacketKind::User as u32,
             ..PortPacket::from_bytes(bytes)
         };
-        self.check_room(id)?;
-        self.queue_packet(id, packet);
+        let port = self.ports.get(&id).ok_or(Status::BAD_HANDLE)?;
+        if port.user_packets > MAX_USER_PACKETS {
+            return Err(Status::SHOULD_WAIT);
+        }
+        self.count_packet()?;
+        if let Some(port) = self.ports.get_mut(&id) {
+            port.user_packets += 1;
+        }
+        self.push(id, Item::User(packet));
         Ok(Step::Done(0))
     }
 
-    /// SHOULD_WAIT if the port holds as many packets of programs and signals as it takes.
-    pub(crate) fn check_room(&self, id: PortId) -> Result<(), Status> {
-        let port = self.ports.get(&id).ok_or(Status::BAD_HANDLE)?;
-        let held = port
-            .queue
-            .iter()
-            .filter(|item| matches!(item, Item::Packet(_)));
-        if held.count() > MAX_USER_PACKETS {
-            return Err(Status::SHOULD_WAIT);
+    /// One packet more, or a wait that will queue one: NO_MEMORY if there are too many.
+    fn count_packet(&mut self) -> Result<(), Status> {
+        if self.packets >= MAX_PACKETS {
+            return Err(Status::NO_MEMORY);
         }
+        self.packets += 1;
         Ok(())
     }
 
-    /// Queues a packet of the core's own; a closed port loses it.
-    pub(crate) fn queue_packet(&mut self, id: PortId, packet: PortPacket) {
-        self.push(id, Item::Packet(packet));
+    /// A wait will queue its packet in a port.
+    pub(crate) fn observe(
+        &mut self,
+        id: PortId,
+        key: u64,
+        (object, observer): (ObjectRef, ObserverId),
+    ) -> Result<(), Status> {
+        self.count_packet()?;
+        let port = self.ports.get_mut(&id).ok_or(Status::BAD_HANDLE)?;
+        port.observers
+            .insert((key, observer.number), (object, observer));
+        Ok(())
+    }
+
+    /// A wait will queue no packet any more.
+    pub(crate) fn forget_observer(&mut self, id: PortId, key: u64, number: u64) {
+        let port = self.ports.get_mut(&id);
+        if port.is_some_and(|port| port.observers.remove(&(key, number)).is_some()) {
+            self.packets -= 1;
+        }
+    }
+
+    /// Queues the packet of a wait that has just been forgotten, and whose place it takes.
+    pub(crate) fn queue_signal(
+        &mut self,
+        id: PortId,
+        packet: PortPacket,
+        source: (ProcessId, RawHandle),
+    ) {
+        if self.ports.contains_key(&id) {
+            self.packets += 1;
+            self.push(id, Item::Signal(packet, source));
+        }
     }
 
     fn push(&mut self, id: PortId, item: Item) {
@@ -153,8 +201,17 @@ impl Kernel {
 
     fn take_packet(&mut self, id: PortId) -> Option<PortPacket> {
         loop {
-            match self.ports.get_mut(&id)?.queue.pop_front()? {
-                Item::Packet(packet) => return Some(packet),
+            let port = self.ports.get_mut(&id)?;
+            match port.queue.pop_front()? {
+                Item::User(packet) => {
+                    port.user_packets -= 1;
+                    self.packets -= 1;
+                    return Some(packet);
+                }
+                Item::Signal(packet, _) => {
+                    self.packets -= 1;
+                    return Some(packet);
+                }
                 Item::Source(vmo) => {
                     let source = self.vmos.get_mut(&vmo).and_then(|vmo| vmo.source_mut());
                     let packet = source.and_then(|source| source.take_packet());
@@ -172,6 +229,79 @@ impl Kernel {
         if let Some(port) = self.ports.get_mut(&id) {
             port.waiters.retain(|&waiter| waiter != token);
         }
+    }
+
+    /// Port, then source; removes waits through this very handle, and packets of signals seen through it.
+    pub(crate) fn sys_port_cancel(
+        &mut self,
+        caller: Caller,
+        port: RawHandle,
+        raw: RawHandle,
+        key: u64,
+    ) -> Begin {
+        let (id, _) = self.typed::<PortId>(caller.process, port, Rights::WRITE)?;
+        let source = self.handle(caller.process, raw)?;
+        require(source.rights, Rights::WAIT)?;
+        let through = (caller.process, raw);
+        let waits = self.cancel_observers(id, key, |observer| {
+            (observer.process, observer.handle) == through
+        });
+        let is_from = |item: &Item| matches!(item, Item::Signal(packet, from) if packet.key == key && *from == through);
+        found(waits + self.cancel_packets(id, is_from))
+    }
+
+    /// Removes everything with a key but the packets of pagers: their VMOs would wait for ever for an answer to a request
+    /// that nobody has seen.
+    pub(crate) fn sys_port_cancel_key(
+        &mut self,
+        caller: Caller,
+        port: RawHandle,
+        options: u32,
+        key: u64,
+    ) -> Begin {
+        if options != 0 {
+            return Err(Status::INVALID_ARGS);
+        }
+        let (id, _) = self.typed::<PortId>(caller.process, port, Rights::WRITE)?;
+        let waits = self.cancel_observers(id, key, |_| true);
+        let has_key = |item: &Item| match item {
+            Item::User(packet) | Item::Signal(packet, _) => packet.key == key,
+            Item::Source(_) => false,
+        };
+        found(waits + self.cancel_packets(id, has_key))
+    }
+
+    /// Removes the waits with this key that `which` picks: how many.
+    fn cancel_observers(
+        &mut self,
+        id: PortId,
+        key: u64,
+        which: impl Fn(&ObserverId) -> bool,
+    ) -> usize {
+        let Some(port) = self.ports.get(&id) else {
+            return 0;
+        };
+        let with_key = port.observers.range((key, 0)..=(key, u64::MAX));
+        let picked = with_key.filter(|(_, (_, observer))| which(observer));
+        let picked: Vec<_> = picked.map(|(_, entry)| *entry).collect();
+        for (object, observer) in &picked {
+            self.take_observer(*object, *observer);
+        }
+        picked.len()
+    }
+
+    /// Removes the packets that `which` picks, never a pager's: how many.
+    fn cancel_packets(&mut self, id: PortId, which: impl Fn(&Item) -> bool) -> usize {
+        let Some(port) = self.ports.get_mut(&id) else {
+            return 0;
+        };
+        let before = port.queue.len();
+        port.queue.retain(|item| !which(item));
+        let removed = before - port.queue.len();
+        let users = port.queue.iter().filter(|i| matches!(i, Item::User(_)));
+        port.user_packets = users.count();
+        self.packets -= removed;
+        removed
     }
 
     /// Moves a VMO's packet on after its source changed. `was_queued`: whether the packet was in the port before.
@@ -205,11 +335,26 @@ impl Kernel {
         let Some(port) = self.ports.remove(&id) else {
             return;
         };
+        for (object, observer) in port.observers.into_values() {
+            self.packets -= 1;
+            self.take_observer(object, observer);
+        }
         for item in port.queue {
-            if let Item::Source(vmo) = item {
-                self.pump_source(vmo, true);
-                self.bury(vmo);
+            match item {
+                Item::User(_) | Item::Signal(..) => self.packets -= 1,
+                Item::Source(vmo) => {
+                    self.pump_source(vmo, true);
+                    self.bury(vmo);
+                }
             }
         }
+    }
+}
+
+/// What a cancelling call returns that removed so many: NOT_FOUND if it was nothing.
+fn found(removed: usize) -> Begin {
+    match removed {
+        0 => Err(Status::NOT_FOUND),
+        _ => Ok(Started::Done(0)),
     }
 }

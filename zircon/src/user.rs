@@ -61,6 +61,9 @@ pub(crate) enum AfterCopyIn {
     PortQueue {
         port: RawHandle,
     },
+    WaitMany {
+        items: u64,
+    },
     SetProperty {
         handle: RawHandle,
         property: u32,
@@ -255,6 +258,7 @@ impl Kernel {
             }
             AfterCopyIn::HandleCloseMany => self.close_many(copy.process, &bytes),
             AfterCopyIn::PortQueue { port } => self.queue_user(copy.process, port, &bytes),
+            AfterCopyIn::WaitMany { items } => self.wait_many(copy.process, items, &bytes),
             AfterCopyIn::SetProperty { handle, property } => {
                 self.set_property(copy.process, copy.thread, handle, property, &bytes)
             }

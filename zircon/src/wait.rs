@@ -1,84 +1,80 @@
-//! Signals: raising and clearing them, waiting for them, and packets that tell of them.
+//! Waiting for signals in a call: `zx_object_wait_one`, `zx_object_wait_many`.
+//!
+//! The call registers an observer for each item, and waits until one of them has seen something or the deadline comes. It
+//! takes its observers back itself, and answers with what each item saw, or else with what is asserted now.
 
-use protocol::options::WaitAsyncOptions;
-use protocol::{PortPacket, RawHandle, Rights, Signals, Status};
+use protocol::options::WAIT_MANY_MAX_ITEMS;
+use protocol::{RawHandle, Rights, Signals, Status};
 
-use crate::header::{Notify, Observer};
-use crate::ids::{ObjectRef, PortId, ProcessId, Token};
-use crate::kernel::{Begin, Caller, Kernel, Started};
+use crate::handle::require;
+use crate::header::{Notify, Observer, ObserverId};
+use crate::ids::{ObjectRef, ProcessId, Token};
+use crate::kernel::{Begin, Caller, Kernel};
 use crate::op::{Body, Op, Step, StepResult, Waiting};
-use crate::user::{CopyOut, Undo};
+use crate::user::{AfterCopyIn, CopyOut, Undo};
 
-/// Most waits registered with one object.
-const MAX_OBSERVERS: usize = 4096;
+/// Bytes of a `zx_wait_item_t`: handle, signals to wait for, signals that were asserted.
+const ITEM_SIZE: u64 = 12;
 
-/// `zx_object_wait_one`.
+/// A call that waits for signals.
 #[derive(Clone, Debug)]
-pub(crate) struct WaitOne {
+pub(crate) struct Wait {
     process: ProcessId,
-    handle: RawHandle,
-    object: ObjectRef,
-    signals: Signals,
-    observed: u64,
-    /// The handle was closed during the wait: what was seen then.
-    closed: Option<Signals>,
+    items: Vec<Item>,
+    out: Out,
 }
 
-impl Kernel {
-    /// Changes an object's signals and tells those who wait for them.
-    pub(crate) fn change_signals(&mut self, object: ObjectRef, clear: Signals, set: Signals) {
-        let Some(header) = self.header_mut(object) else {
-            return;
-        };
-        let old = header.signals;
-        let new = (old - clear) | set;
-        header.signals = new;
-        let risen = new - old;
-        let observers = std::mem::take(&mut header.observers);
-        let (seen, kept) = observers
-            .into_iter()
-            .partition(|seen| seen.trigger.intersects(risen));
-        header.observers = kept;
-        for observer in seen {
-            self.notify(observer, new);
+/// One object that is waited for.
+#[derive(Clone, Debug)]
+struct Item {
+    handle: RawHandle,
+    object: ObjectRef,
+    trigger: Signals,
+    observer: Option<ObserverId>,
+    /// The object's signals when one of those waited for was asserted, or when the handle was closed.
+    seen: Option<Signals>,
+}
+
+/// Where the signals go that were asserted.
+#[derive(Clone, Copy, Debug)]
+enum Out {
+    /// One word, or nowhere (0).
+    One(u64),
+    /// The items of `zx_object_wait_many`.
+    Many(u64),
+}
+
+impl Wait {
+    /// An observer of this wait has seen `signals`.
+    pub fn see(&mut self, id: ObserverId, signals: Signals) {
+        let mut items = self.items.iter_mut();
+        if let Some(item) = items.find(|item| item.observer == Some(id)) {
+            item.seen = Some(signals);
         }
     }
 
-    fn notify(&mut self, observer: Observer, signals: Signals) {
-        match observer.then {
-            Notify::Wake(token) => self.wake(token),
-            Notify::Packet {
-                port,
-                key,
-                timestamp,
-            } => {
-                let time = if timestamp { self.now } else { 0 };
-                let trigger = observer.trigger.bits();
-                self.queue_packet(port, PortPacket::signal(key, trigger, signals.bits(), time));
+    /// What is written to the program at the end.
+    fn results(&self) -> Vec<(u64, Vec<u8>)> {
+        let pending = |item: &Item| item.seen.unwrap_or(Signals::empty()).bits();
+        match self.out {
+            Out::One(0) => Vec::new(),
+            Out::One(address) => {
+                let bytes = self.items.iter().flat_map(|i| pending(i).to_le_bytes());
+                vec![(address, bytes.collect())]
+            }
+            Out::Many(_) if self.items.is_empty() => Vec::new(),
+            Out::Many(address) => {
+                let words = self
+                    .items
+                    .iter()
+                    .flat_map(|item| [item.handle, item.trigger.bits(), pending(item)]);
+                vec![(address, words.flat_map(u32::to_le_bytes).collect())]
             }
         }
     }
+}
 
-    pub(crate) fn sys_object_signal(
-        &mut self,
-        caller: Caller,
-        handle: RawHandle,
-        clear: u32,
-        set: u32,
-    ) -> Begin {
-        let handle = self.handle(caller.process, handle)?;
-        crate::handle::require(handle.rights, Rights::SIGNAL)?;
-        if (clear | set) & !Signals::USER_ALL.bits() != 0 {
-            return Err(Status::INVALID_ARGS);
-        }
-        let (clear, set) = (
-            Signals::from_bits_retain(clear),
-            Signals::from_bits_retain(set),
-        );
-        self.change_signals(handle.object, clear, set);
-        Ok(Started::Done(0))
-    }
-
+impl Kernel {
     pub(crate) fn sys_object_wait_one(
         &mut self,
         caller: Caller,
@@ -87,137 +83,132 @@ impl Kernel {
         deadline: i64,
         observed: u64,
     ) -> Begin {
-        let handle = self.handle(caller.process, raw)?;
-        crate::handle::require(handle.rights, Rights::WAIT)?;
-        let body = Body::WaitOne(WaitOne {
+        let item = self.wait_item(caller.process, raw, signals)?;
+        let wait = Wait {
             process: caller.process,
-            handle: raw,
-            object: handle.object,
-            signals: Signals::from_bits_retain(signals),
-            observed,
-            closed: None,
-        });
+            items: vec![item],
+            out: Out::One(observed),
+        };
+        self.begin_until(caller, Body::Wait(wait), deadline)
+    }
+
+    pub(crate) fn sys_object_wait_many(
+        &mut self,
+        caller: Caller,
+        items: u64,
+        count: u64,
+        deadline: i64,
+    ) -> Begin {
+        if count > WAIT_MANY_MAX_ITEMS as u64 {
+            return Err(Status::OUT_OF_RANGE);
+        }
+        let (then, length) = (AfterCopyIn::WaitMany { items }, count * ITEM_SIZE);
+        let body = self.copy_in(caller.process, caller.thread, items, length, then);
         self.begin_until(caller, body, deadline)
     }
 
-    pub(crate) fn step_wait_one(
-        &mut self,
-        token: Token,
-        op: &mut Op,
-        wait: &mut WaitOne,
-    ) -> StepResult {
-        let now = self.now;
-        let header = self.header_mut(wait.object);
-        let signals = header
-            .as_ref()
-            .map_or(Signals::empty(), |header| header.signals);
-        let (status, seen) = match wait.closed {
-            Some(seen) => (Status::CANCELED, seen | Signals::HANDLE_CLOSED),
-            None if signals.intersects(wait.signals) => (Status::OK, signals),
-            None if op.deadline.is_some_and(|deadline| deadline <= now) => {
-                (Status::TIMED_OUT, signals)
-            }
-            None => {
-                let header = header.ok_or(Status::BAD_HANDLE)?;
-                header
-                    .observers
-                    .retain(|o| !matches!(o.then, Notify::Wake(other) if other == token));
-                header.observers.push(Observer {
-                    process: wait.process,
-                    handle: wait.handle,
-                    trigger: wait.signals,
-                    then: Notify::Wake(token),
-                });
-                return Ok(Step::Wait(Waiting::Observer(wait.object)));
-            }
-        };
-        self.remove_waiter(wait.object, token);
-        op.deadline = None;
-        let mut writes = Vec::new();
-        if wait.observed != 0 {
-            writes.push((wait.observed, seen.bits().to_le_bytes().to_vec()));
+    /// The rest of `zx_object_wait_many`. Without items it sleeps.
+    pub(crate) fn wait_many(&mut self, process: ProcessId, out: u64, bytes: &[u8]) -> StepResult {
+        let mut items = Vec::new();
+        for item in bytes.as_chunks::<{ ITEM_SIZE as usize }>().0 {
+            let [h0, h1, h2, h3, s0, s1, s2, s3, ..] = *item;
+            let signals = u32::from_le_bytes([s0, s1, s2, s3]);
+            let handle = RawHandle::from_le_bytes([h0, h1, h2, h3]);
+            items.push(self.wait_item(process, handle, signals)?);
         }
-        let copy = CopyOut {
-            process: wait.process,
-            writes,
-            value: status,
-            undo: Undo::Nothing,
-        };
-        Ok(Step::Become(Body::CopyOut(copy)))
+        Ok(Step::Become(Body::Wait(Wait {
+            process,
+            items,
+            out: Out::Many(out),
+        })))
     }
 
-    pub(crate) fn remove_waiter(&mut self, object: ObjectRef, token: Token) {
-        if let Some(header) = self.header_mut(object) {
-            header
-                .observers
-                .retain(|o| !matches!(o.then, Notify::Wake(other) if other == token));
-        }
-    }
-
-    pub(crate) fn sys_object_wait_async(
-        &mut self,
-        caller: Caller,
-        raw: RawHandle,
-        port: RawHandle,
-        key: u64,
-        signals: u32,
-        options: u32,
-    ) -> Begin {
-        let options = WaitAsyncOptions::from_bits(options).ok_or(Status::INVALID_ARGS)?;
-        if options.contains(WaitAsyncOptions::TIMESTAMP | WaitAsyncOptions::BOOT_TIMESTAMP) {
-            return Err(Status::INVALID_ARGS);
-        }
-        let (port, _) = self.typed::<PortId>(caller.process, port, Rights::WRITE)?;
-        let handle = self.handle(caller.process, raw)?;
-        crate::handle::require(handle.rights, Rights::WAIT)?;
-        let timestamp =
-            options.intersects(WaitAsyncOptions::TIMESTAMP | WaitAsyncOptions::BOOT_TIMESTAMP);
-        let observer = Observer {
-            process: caller.process,
-            handle: raw,
-            trigger: Signals::from_bits_retain(signals),
-            then: Notify::Packet {
-                port,
-                key,
-                timestamp,
-            },
-        };
-        self.check_room(port)?;
-        let header = self.header_mut(handle.object).ok_or(Status::INTERNAL)?;
-        if header.observers.len() >= MAX_OBSERVERS {
-            return Err(Status::NO_MEMORY);
-        }
-        let now = header.signals;
-        if now.intersects(observer.trigger) && !options.contains(WaitAsyncOptions::EDGE) {
-            self.notify(observer, now);
-        } else {
-            header.observers.push(observer);
-        }
-        Ok(Started::Done(0))
-    }
-
-    /// A handle is closed: waits through it end.
-    pub(crate) fn close_observers(
-        &mut self,
-        object: ObjectRef,
+    fn wait_item(
+        &self,
         process: ProcessId,
         handle: RawHandle,
-    ) {
-        let Some(header) = self.header_mut(object) else {
-            return;
+        signals: u32,
+    ) -> Result<Item, Status> {
+        let found = self.handle(process, handle)?;
+        require(found.rights, Rights::WAIT)?;
+        Ok(Item {
+            handle,
+            object: found.object,
+            trigger: Signals::from_bits_retain(signals),
+            observer: None,
+            seen: None,
+        })
+    }
+
+    pub(crate) fn step_wait(&mut self, token: Token, op: &mut Op, wait: &mut Wait) -> StepResult {
+        let registered = wait.items.iter().any(|item| item.observer.is_some());
+        if !registered {
+            for item in &mut wait.items {
+                let signals = self.signals_of(item.object);
+                item.seen = signals.intersects(item.trigger).then_some(signals);
+            }
+        }
+        let seen = wait.items.iter().any(|item| item.seen.is_some());
+        if !seen && op.deadline.is_none_or(|deadline| deadline > self.now) {
+            if !registered {
+                self.register_wait(token, wait);
+            }
+            return Ok(Step::Wait(match wait.items.as_slice() {
+                [] => Waiting::Outside,
+                [first, others @ ..] => Waiting::Objects(first.object, others.len()),
+            }));
+        }
+        self.leave_objects(wait);
+        op.deadline = None;
+        let closed = |item: &Item| {
+            item.seen
+                .is_some_and(|signals| signals.contains(Signals::HANDLE_CLOSED))
         };
-        let signals = header.signals;
-        let observers = std::mem::take(&mut header.observers);
-        let (gone, kept): (Vec<_>, Vec<_>) = observers
-            .into_iter()
-            .partition(|observer| observer.process == process && observer.handle == handle);
-        header.observers = kept;
-        for observer in gone {
-            if let Notify::Wake(token) = observer.then {
-                if let Some(Body::WaitOne(wait)) = self.ops.get_mut(&token).map(|op| &mut op.body) {
-                    wait.closed = Some(signals);
-                }
-                self.wake(token);
+        let value = match seen {
+            true if wait.items.iter().any(closed) => Status::CANCELED,
+            true => Status::OK,
+            false => Status::TIMED_OUT,
+        };
+        for item in &mut wait.items {
+            let signals = self.signals_of(item.object);
+            item.seen.get_or_insert(signals);
+        }
+        Ok(Step::Become(Body::CopyOut(CopyOut {
+            process: wait.process,
+            writes: wait.results(),
+            value,
+            undo: Undo::Nothing,
+        })))
+    }
+
+    fn signals_of(&mut self, object: ObjectRef) -> Signals {
+        self.header_mut(object)
+            .map_or(Signals::empty(), |header| header.signals)
+    }
+
+    fn register_wait(&mut self, token: Token, wait: &mut Wait) {
+        for item in &mut wait.items {
+            let id = ObserverId {
+                process: wait.process,
+                handle: item.handle,
+                number: self.next_id(),
+            };
+            let observer = Observer {
+                trigger: item.trigger,
+                then: Notify::Wake(token),
+            };
+            if let Some(header) = self.header_mut(item.object) {
+                header.observers.insert(id, observer);
+                item.observer = Some(id);
+            }
+        }
+    }
+
+    /// Takes a call's observers back.
+    pub(crate) fn leave_objects(&mut self, wait: &Wait) {
+        for item in &wait.items {
+            if let Some(id) = item.observer {
+                self.take_observer(item.object, id);
             }
         }
     }

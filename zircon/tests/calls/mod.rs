@@ -1,12 +1,14 @@
 //! Each call's error rows and sentences, one test each, named after the call and the row.
 
 mod channel;
+mod event;
 mod futex;
 mod handles;
 mod info;
 mod pager;
 mod pager_supply;
 mod port;
+mod port_cancel;
 mod resize;
 mod slice;
 mod task;
@@ -14,6 +16,7 @@ mod transfer;
 mod vmar;
 mod vmo;
 mod wait;
+mod wait_many;
 
 use crate::common::{PAGE_SIZE, Rights, Status, TestMachine};
 

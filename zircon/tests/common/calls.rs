@@ -246,6 +246,14 @@ impl TestMachine {
         self.done(N::PortQueue, &[handle(port), at])
     }
 
+    pub fn port_cancel(&mut self, port: u32, source: u32, key: u64) -> Result<(), Status> {
+        self.done(N::PortCancel, &[handle(port), handle(source), key])
+    }
+
+    pub fn port_cancel_key(&mut self, port: u32, key: u64) -> Result<(), Status> {
+        self.done(N::PortCancelKey, &[handle(port), 0, key])
+    }
+
     /// Takes a packet if there is one.
     pub fn port_poll(&mut self, port: u32) -> Result<Packet, Status> {
         let at = self.alloc(48);
@@ -266,6 +274,33 @@ impl TestMachine {
     }
 
     // ---- signals, info, properties
+
+    pub fn event_create(&mut self) -> u32 {
+        let out = self.alloc(4);
+        self.made(N::EventCreate, &[0, out], out).unwrap()
+    }
+
+    pub fn object_signal(&mut self, raw: u32, clear: u32, set: u32) -> Result<(), Status> {
+        self.done(N::ObjectSignal, &[handle(raw), clear.into(), set.into()])
+    }
+
+    pub fn wait_async(
+        &mut self,
+        raw: u32,
+        port: u32,
+        key: u64,
+        signals: u32,
+        options: u32,
+    ) -> Result<(), Status> {
+        let args = [
+            handle(raw),
+            handle(port),
+            key,
+            signals.into(),
+            options.into(),
+        ];
+        self.done(N::ObjectWaitAsync, &args)
+    }
 
     /// The signals of an object, asked for with a past deadline.
     pub fn signals(&mut self, raw: u32) -> u32 {
