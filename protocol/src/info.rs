@@ -4,6 +4,10 @@
 pub const TOPIC_HANDLE_VALID: u32 = 1;
 /// Topic: [`InfoHandleBasic`].
 pub const TOPIC_HANDLE_BASIC: u32 = 2;
+/// Topic: [`InfoResource`].
+pub const TOPIC_RESOURCE: u32 = 18;
+/// Topic: [`InfoBti`].
+pub const TOPIC_BTI: u32 = 20;
 /// Topic: [`InfoVmo`], first 104 bytes.
 pub const TOPIC_VMO_V1: u32 = 0x17;
 /// Topic: [`InfoVmo`], first 120 bytes.
@@ -181,3 +185,85 @@ impl InfoHandleBasic {
         out
     }
 }
+
+/// `zx_info_resource_t`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct InfoResource {
+    /// What it permits: [`InfoResource::MMIO`] or [`InfoResource::SYSTEM`].
+    pub kind: u32,
+    /// Zero.
+    pub flags: u32,
+    /// First of what it permits: an address, or a number of the system resource.
+    pub base: u64,
+    /// How many from there on.
+    pub size: u64,
+    /// Its name.
+    pub name: [u8; 32],
+}
+
+impl InfoResource {
+    /// Kind: a range of physical memory.
+    pub const MMIO: u32 = 0;
+    /// Kind: parts of the system resource.
+    pub const SYSTEM: u32 = 5;
+    /// The part of the system resource for executable VMOs.
+    pub const SYSTEM_VMEX: u64 = 1;
+    /// The part of the system resource for IOMMUs.
+    pub const SYSTEM_IOMMU: u64 = 8;
+
+    /// The record as it stands in user memory.
+    pub fn to_bytes(&self) -> [u8; 56] {
+        let mut out = [0; 56];
+        let (head, name) = out.split_at_mut(24);
+        let words = [
+            (self.flags as u64) << 32 | self.kind as u64,
+            self.base,
+            self.size,
+        ];
+        for (chunk, word) in head.chunks_exact_mut(8).zip(words) {
+            chunk.copy_from_slice(&word.to_le_bytes());
+        }
+        name.copy_from_slice(&self.name);
+        out
+    }
+}
+
+/// `zx_info_bti_t`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct InfoBti {
+    /// Bytes that are contiguous at least in device addresses.
+    pub minimum_contiguity: u64,
+    /// Bytes of device address space.
+    pub aspace_size: u64,
+    /// Pinned memory objects.
+    pub pmo_count: u64,
+    /// Those of them in quarantine.
+    pub quarantine_count: u64,
+}
+
+impl InfoBti {
+    /// The record as it stands in user memory.
+    pub fn to_bytes(&self) -> [u8; 32] {
+        let words = [
+            self.minimum_contiguity,
+            self.aspace_size,
+            self.pmo_count,
+            self.quarantine_count,
+        ];
+        let mut out = [0; 32];
+        for (chunk, word) in out.chunks_exact_mut(8).zip(words) {
+            chunk.copy_from_slice(&word.to_le_bytes());
+        }
+        out
+    }
+}
+
+const _: () = {
+    assert!(
+        size_of::<InfoResource>() == 56,
+        "zx_info_resource_t is 56 bytes"
+    );
+    assert!(size_of::<InfoBti>() == 32, "zx_info_bti_t is 32 bytes");
+};

@@ -70,6 +70,21 @@ bitflags::bitflags! {
         const FAULT_BEYOND_STREAM_SIZE = 1 << 15;
     }
 
+    /// `zx_bti_pin` options.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct BtiOptions: u32 {
+        /// The device reads.
+        const PERM_READ = 1 << 0;
+        /// The device writes.
+        const PERM_WRITE = 1 << 1;
+        /// The device executes.
+        const PERM_EXECUTE = 1 << 2;
+        /// One address for each contiguity of the BTI.
+        const COMPRESS = 1 << 3;
+        /// One address for all.
+        const CONTIGUOUS = 1 << 4;
+    }
+
     /// `zx_object_wait_async` options.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub struct WaitAsyncOptions: u32 {
@@ -90,6 +105,11 @@ pub const CHANNEL_MAX_HANDLES: usize = 64;
 
 /// `zx_channel_read`: a message that does not fit is thrown away.
 pub const CHANNEL_READ_MAY_DISCARD: u32 = 1;
+/// `zx_iommu_create`: the type without hardware behind it.
+pub const IOMMU_TYPE_STUB: u32 = 0;
+
+/// Longest IOMMU descriptor in bytes.
+pub const IOMMU_MAX_DESC_LEN: u64 = 4096;
 
 /// Largest `n` of `zx_object_wait_many`.
 pub const WAIT_MANY_MAX_ITEMS: usize = 64;

@@ -75,6 +75,14 @@ bitflags::bitflags! {
         const DEFAULT_THREAD = 0x0004_D2CF;
         /// What a job handle grants.
         const DEFAULT_JOB = 0x0001_DFCF;
+        /// What `zx_iommu_create` grants.
+        const DEFAULT_IOMMU = 0x8003;
+        /// What `zx_bti_create` grants.
+        const DEFAULT_BTI = 0x80EF;
+        /// What `zx_bti_pin` grants.
+        const DEFAULT_PMT = 0x8000;
+        /// What a resource handle grants: BASIC minus WAIT, WRITE.
+        const DEFAULT_RESOURCE = 0x800B;
         /// A VMAR without the right to map anything: BASIC minus WAIT, OP_CHILDREN.
         const DEFAULT_VMAR = 0x0020_8003;
     }

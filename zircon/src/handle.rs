@@ -5,7 +5,10 @@
 
 use protocol::{RawHandle, Rights, Status};
 
-use crate::ids::{ChannelId, ObjectRef, PagerId, PortId, ProcessId, ThreadId, VmarId, VmoId};
+use crate::ids::{
+    BtiId, ChannelId, IommuId, ObjectRef, PagerId, PortId, ProcessId, ResourceId, ThreadId, VmarId,
+    VmoId,
+};
 
 const INDEX_BITS: u32 = 18;
 const GENERATIONS: u32 = 1 << (30 - INDEX_BITS);
@@ -126,7 +129,18 @@ macro_rules! from_object {
     };
 }
 
-from_object! { ChannelId Channel, PagerId Pager, PortId Port, ProcessId Process, ThreadId Thread, VmarId Vmar, VmoId Vmo, }
+from_object! {
+    BtiId Bti,
+    ChannelId Channel,
+    IommuId Iommu,
+    PagerId Pager,
+    PortId Port,
+    ProcessId Process,
+    ResourceId Resource,
+    ThreadId Thread,
+    VmarId Vmar,
+    VmoId Vmo,
+}
 
 #[cfg(test)]
 mod tests {

@@ -19,6 +19,10 @@ ids! {
     ChannelId,
     /// An event.
     EventId,
+    /// A bus transaction initiator.
+    BtiId,
+    /// An IOMMU.
+    IommuId,
     /// A job.
     JobId,
     /// A pager.
@@ -27,6 +31,8 @@ ids! {
     PortId,
     /// A process.
     ProcessId,
+    /// A resource.
+    ResourceId,
     /// A thread.
     ThreadId,
     /// A VMAR.
@@ -44,6 +50,10 @@ pub enum ObjectRef {
     Channel(ChannelId),
     /// An event.
     Event(EventId),
+    /// A bus transaction initiator.
+    Bti(BtiId),
+    /// An IOMMU.
+    Iommu(IommuId),
     /// A job.
     Job(JobId),
     /// A pager.
@@ -52,6 +62,8 @@ pub enum ObjectRef {
     Port(PortId),
     /// A process.
     Process(ProcessId),
+    /// A resource.
+    Resource(ResourceId),
     /// A thread.
     Thread(ThreadId),
     /// A VMAR.
@@ -66,10 +78,13 @@ impl ObjectRef {
         match self {
             ObjectRef::Channel(ChannelId(koid))
             | ObjectRef::Event(EventId(koid))
+            | ObjectRef::Bti(BtiId(koid))
+            | ObjectRef::Iommu(IommuId(koid))
             | ObjectRef::Job(JobId(koid))
             | ObjectRef::Pager(PagerId(koid))
             | ObjectRef::Port(PortId(koid))
             | ObjectRef::Process(ProcessId(koid))
+            | ObjectRef::Resource(ResourceId(koid))
             | ObjectRef::Thread(ThreadId(koid))
             | ObjectRef::Vmar(VmarId(koid))
             | ObjectRef::Vmo(VmoId(koid)) => koid,
@@ -81,10 +96,13 @@ impl ObjectRef {
         match self {
             ObjectRef::Channel(_) => ObjectType::Channel,
             ObjectRef::Event(_) => ObjectType::Event,
+            ObjectRef::Bti(_) => ObjectType::Bti,
+            ObjectRef::Iommu(_) => ObjectType::Iommu,
             ObjectRef::Job(_) => ObjectType::Job,
             ObjectRef::Pager(_) => ObjectType::Pager,
             ObjectRef::Port(_) => ObjectType::Port,
             ObjectRef::Process(_) => ObjectType::Process,
+            ObjectRef::Resource(_) => ObjectType::Resource,
             ObjectRef::Thread(_) => ObjectType::Thread,
             ObjectRef::Vmar(_) => ObjectType::Vmar,
             ObjectRef::Vmo(_) => ObjectType::Vmo,

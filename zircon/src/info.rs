@@ -38,6 +38,7 @@ impl Kernel {
             info::TOPIC_VMO_V2 => self.info_vmo(handle, 120)?,
             info::TOPIC_VMO_V3 => self.info_vmo(handle, 128)?,
             info::TOPIC_VMO => self.info_vmo(handle, 176)?,
+            info::TOPIC_RESOURCE => self.info_resource(handle)?,
             _ => return Err(Status::NOT_SUPPORTED),
         };
         let fits = out.size >= record.len() as u64;
@@ -96,7 +97,9 @@ impl Kernel {
             return Err(Status::WRONG_TYPE);
         };
         let vmo = self.vmos.get(&id).ok_or(Status::INTERNAL)?;
-        let mut flags = VmoInfoFlags::TYPE_PAGED | VmoInfoFlags::VIA_HANDLE;
+        let mut flags = VmoInfoFlags::VIA_HANDLE;
+        flags.set(VmoInfoFlags::TYPE_PAGED, !self.is_physical(id));
+        flags.set(VmoInfoFlags::CONTIGUOUS, self.is_contiguous(id));
         flags.set(VmoInfoFlags::RESIZABLE, vmo.is_resizable());
         flags.set(VmoInfoFlags::PAGER_BACKED, self.is_pager_backed(id));
         flags.set(
@@ -119,6 +122,7 @@ impl Kernel {
             flags: flags.bits(),
             committed_bytes: committed,
             handle_rights: handle.rights.bits(),
+            cache_policy: vmo.cache_policy as u32,
             populated_bytes: committed,
             committed_private_bytes: committed,
             populated_private_bytes: committed,

@@ -8,7 +8,8 @@ use protocol::{Koid, Status, TIME_INFINITE};
 use crate::channel::Channel;
 use crate::handle::Handle;
 use crate::ids::{
-    ChannelId, EventId, JobId, PagerId, PortId, ProcessId, ThreadId, Token, VmarId, VmoId,
+    BtiId, ChannelId, EventId, IommuId, JobId, PagerId, PortId, ProcessId, ResourceId, ThreadId,
+    Token, VmarId, VmoId,
 };
 use crate::look::Seen;
 use crate::memory::MemoryOpId;
@@ -16,6 +17,7 @@ use crate::memory_ops::InFlight;
 use crate::op::{Body, Op, Waiting};
 use crate::pager_calls::Pager;
 use crate::port::Port;
+use crate::resource::{Bti, Iommu, Resource};
 use crate::signals::Event;
 use crate::task::{Job, Process, Thread};
 use crate::vmar::Vmar;
@@ -47,11 +49,14 @@ pub struct Kernel {
     pub(crate) discarded: Option<Vec<Handle>>,
     /// Packets of programs and of signals in all ports, and waits that will queue one.
     pub(crate) packets: usize,
+    pub(crate) btis: BTreeMap<BtiId, Bti>,
+    pub(crate) iommus: BTreeMap<IommuId, Iommu>,
     pub(crate) jobs: BTreeMap<JobId, Job>,
     pub(crate) events: BTreeMap<EventId, Event>,
     pub(crate) pagers: BTreeMap<PagerId, Pager>,
     pub(crate) ports: BTreeMap<PortId, Port>,
     pub(crate) processes: BTreeMap<ProcessId, Process>,
+    pub(crate) resources: BTreeMap<ResourceId, Resource>,
     pub(crate) threads: BTreeMap<ThreadId, Thread>,
     pub(crate) vmars: BTreeMap<VmarId, Vmar>,
     pub(crate) vmos: BTreeMap<VmoId, Vmo>,
@@ -123,11 +128,14 @@ impl Kernel {
             queued_bytes: 0,
             discarded: None,
             packets: 0,
+            btis: BTreeMap::new(),
+            iommus: BTreeMap::new(),
             jobs: BTreeMap::new(),
             events: BTreeMap::new(),
             pagers: BTreeMap::new(),
             ports: BTreeMap::new(),
             processes: BTreeMap::new(),
+            resources: BTreeMap::new(),
             threads: BTreeMap::new(),
             vmars: BTreeMap::new(),
             vmos: BTreeMap::new(),
@@ -308,7 +316,7 @@ impl Kernel {
         let roots = self
             .vmos
             .iter()
-            .filter(|(_, vmo)| !matches!(vmo.kind, VmoKind::Slice { .. }));
+            .filter(|(_, vmo)| matches!(vmo.kind, VmoKind::Anonymous | VmoKind::Paged(_)));
         roots
             .map(|(id, vmo)| (*id, vmo.header.name(), vmo.size, vmo.pages.resident()))
             .collect()

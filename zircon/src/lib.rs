@@ -13,6 +13,7 @@
 //! | `vmo`, `pages`, `intervals` | one VMO; the state of its pages |
 //! | `look`, `ready` | what a VMO shows, through the VMOs it was cloned from; making pages ready for an operation |
 //! | `vmo_calls`, `resize`, `transfer` | create, size, child; set_size and content size; read and write |
+//! | `resource`, `device_vmo`, `cache` | resources and BTIs; contiguous and physical VMOs; cache policy, executable VMOs |
 //! | `source`, `pager_calls`, `supply` | page requests; pagers; supply_pages |
 //! | `channel` | channels |
 //! | `port`, `signals`, `wait`, `futex` | ports; signals and events, and who is told of them; waiting for them; futexes |
@@ -20,7 +21,9 @@
 //! | `task`, `info` | processes, threads, exceptions; get_info and properties |
 #![forbid(unsafe_code)]
 
+mod cache;
 mod channel;
+mod device_vmo;
 mod dispatch;
 mod futex;
 mod handle;
@@ -40,6 +43,7 @@ mod pages;
 mod port;
 mod ready;
 mod resize;
+mod resource;
 mod sequence;
 mod signals;
 mod source;
@@ -54,11 +58,13 @@ mod wait;
 mod work;
 
 pub use ids::{
-    ChannelId, EventId, JobId, ObjectRef, PagerId, PortId, ProcessId, ThreadId, Token, VmarId,
+    BtiId, ChannelId, EventId, IommuId, JobId, ObjectRef, PagerId, PortId, ProcessId, ResourceId,
+    ThreadId, Token, VmarId,
 };
 pub use kernel::{FaultOutcome, Kernel, SyscallOutcome, VmoUsage};
 pub use mappings::MappedRun;
 pub use memory::{MemoryOp, MemoryOpId, MemoryResult, Pages, Storage, VmoId, Writes};
+pub use resource::ResourceKind;
 pub use sequence::{MAX_RUN, Sequence};
 pub use task::{EXCEPTION_KILL, NewProcess};
 pub use work::{Access, Completion, Exception, ExceptionKind, OpResult, Work};

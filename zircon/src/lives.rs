@@ -202,6 +202,8 @@ impl Kernel {
             ObjectRef::Event(id) => {
                 self.events.remove(&id);
             }
+            ObjectRef::Bti(id) => self.drop_bti(id),
+            ObjectRef::Iommu(id) => self.drop_iommu(id),
             ObjectRef::Pager(id) => self.drop_pager(id),
             ObjectRef::Port(id) => self.drop_port(id),
             ObjectRef::Thread(id) => self.drop_thread(id),
@@ -211,7 +213,10 @@ impl Kernel {
                 self.release(id);
             }
             // These live as long as what belongs to them.
-            ObjectRef::Job(_) | ObjectRef::Process(_) | ObjectRef::Vmar(_) => {}
+            ObjectRef::Job(_)
+            | ObjectRef::Process(_)
+            | ObjectRef::Resource(_)
+            | ObjectRef::Vmar(_) => {}
         }
     }
 
@@ -223,6 +228,8 @@ impl Kernel {
                 .get_mut(&id)
                 .map(|channel| &mut channel.header),
             ObjectRef::Event(id) => self.events.get_mut(&id).map(|event| &mut event.header),
+            ObjectRef::Bti(id) => self.btis.get_mut(&id).map(|bti| &mut bti.header),
+            ObjectRef::Iommu(id) => self.iommus.get_mut(&id).map(|iommu| &mut iommu.header),
             ObjectRef::Job(id) => self.jobs.get_mut(&id).map(|job| &mut job.header),
             ObjectRef::Pager(id) => self.pagers.get_mut(&id).map(|pager| &mut pager.header),
             ObjectRef::Port(id) => self.ports.get_mut(&id).map(|port| &mut port.header),
@@ -230,6 +237,10 @@ impl Kernel {
                 .processes
                 .get_mut(&id)
                 .map(|process| &mut process.header),
+            ObjectRef::Resource(id) => self
+                .resources
+                .get_mut(&id)
+                .map(|resource| &mut resource.header),
             ObjectRef::Thread(id) => self.threads.get_mut(&id).map(|thread| &mut thread.header),
             ObjectRef::Vmar(id) => self.vmars.get_mut(&id).map(|vmar| &mut vmar.header),
             ObjectRef::Vmo(id) => self.vmos.get_mut(&id).map(|vmo| &mut vmo.header),
@@ -238,10 +249,11 @@ impl Kernel {
 
     pub(crate) fn add_vmo(&mut self, vmo: Vmo) -> VmoId {
         let id = VmoId(self.next_koid());
-        if !matches!(vmo.kind, VmoKind::Slice { .. }) {
+        if !matches!(vmo.kind, VmoKind::Slice { .. } | VmoKind::Physical { .. }) {
             let storage = Storage {
+                pages: vmo.page_count(),
                 writes: vmo.storage_writes(),
-                ..Storage::of(vmo.page_count())
+                contiguous: vmo.contiguous,
             };
             self.work.push_back(Work::Created { vmo: id, storage });
         }
@@ -267,6 +279,11 @@ impl Kernel {
                 self.vmos.remove(&id);
                 self.child_gone(parent);
                 id = parent;
+                continue;
+            }
+            if let VmoKind::Physical { region, .. } = vmo.kind {
+                self.vmos.remove(&id);
+                id = region;
                 continue;
             }
             let pages = std::mem::take(&mut vmo.pages);

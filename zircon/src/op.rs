@@ -58,6 +58,8 @@ pub(crate) enum Body {
     ZeroRange(crate::resize::ZeroRange),
     /// Waits for page tables to be flushed.
     Flush(crate::vmar::Flushing),
+    /// Gives a contiguous VMO its pages.
+    Contiguous(crate::device_vmo::Contiguous),
 }
 
 /// What an operation is registered with.
@@ -179,6 +181,7 @@ impl Kernel {
             Body::Supply(supply) => self.step_supply(token, op, supply),
             Body::ZeroRange(zero) => self.step_zero_range(token, op, zero),
             Body::Flush(flushing) => self.step_flush(token, flushing),
+            Body::Contiguous(contiguous) => self.step_contiguous(token, op, contiguous),
         };
         op.body = body;
         result

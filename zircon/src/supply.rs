@@ -81,7 +81,7 @@ impl Kernel {
         if length == 0 {
             return Ok(Started::Done(0));
         }
-        if self.is_pager_backed(aux) {
+        if self.is_pager_backed(aux) || self.is_physical(aux) || self.is_contiguous(aux) {
             return Err(Status::NOT_SUPPORTED);
         }
         let aux_size = self.vmos.get(&aux).map_or(0, |vmo| vmo.size);

@@ -41,6 +41,10 @@ impl Kernel {
     ) -> Begin {
         let right = if write { Rights::WRITE } else { Rights::READ };
         let (vmo, _) = self.typed::<VmoId>(caller.process, handle, right)?;
+        if self.is_physical(vmo) {
+            return Err(Status::NOT_SUPPORTED);
+        }
+        self.check_cached(vmo)?;
         let process = caller.process;
         let body = Body::Transfer(Transfer {
             process,

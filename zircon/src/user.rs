@@ -349,13 +349,19 @@ impl Kernel {
 
     /// The VMO that holds the pages behind a byte of `vmo`, and the byte's offset there.
     pub(crate) fn root(&self, mut vmo: VmoId, mut offset: u64) -> (VmoId, u64) {
-        while let Some(VmoKind::Slice {
-            parent,
-            offset: start,
-        }) = self.vmos.get(&vmo).map(|vmo| &vmo.kind)
+        while let Some(
+            VmoKind::Slice {
+                parent: behind,
+                offset: start,
+            }
+            | VmoKind::Physical {
+                region: behind,
+                offset: start,
+            },
+        ) = self.vmos.get(&vmo).map(|vmo| &vmo.kind)
         {
             offset += start;
-            vmo = *parent;
+            vmo = *behind;
         }
         (vmo, offset)
     }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use protocol::options::VmoOptions;
 use protocol::{PAGE_SIZE, Signals};
 
+use crate::cache::CachePolicy;
 use crate::header::Header;
 use crate::ids::{Token, VmoId};
 use crate::intervals::Intervals;
@@ -24,6 +25,9 @@ pub(crate) struct Vmo {
     pub stream_size: u64,
     pub options: VmoOptions,
     pub kind: VmoKind,
+    pub cache_policy: CachePolicy,
+    /// All its pages lie in one piece of guest-physical space, aligned to 2 to the power of this.
+    pub contiguous: Option<u32>,
     /// What a clone shows where it has nothing of its own.
     pub cow: Option<Cow>,
     pub pages: PageMap,
@@ -55,6 +59,8 @@ pub(crate) enum VmoKind {
     Paged(Box<PageSource>),
     /// A window on `parent`, starting at byte `offset` there.
     Slice { parent: VmoId, offset: u64 },
+    /// A window on a range of guest-physical memory that was granted, starting at byte `offset` of the VMO that is the range.
+    Physical { region: VmoId, offset: u64 },
 }
 
 /// A range that a memory operation works on.
@@ -74,6 +80,8 @@ impl Vmo {
             stream_size,
             options,
             kind,
+            cache_policy: CachePolicy::Cached,
+            contiguous: None,
             cow: None,
             pages: PageMap::default(),
             zero: Intervals::default(),

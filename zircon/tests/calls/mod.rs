@@ -10,6 +10,7 @@ mod pager_supply;
 mod port;
 mod port_cancel;
 mod resize;
+mod resource;
 mod slice;
 mod task;
 mod transfer;
