@@ -10,7 +10,7 @@ use std::{
 };
 
 use vmm::{
-    config::{FileMode, NamedVmo, Output, Program, RunConfig, VmoSource},
+    config::{FileMode, Grant, NamedVmo, Output, Program, RunConfig, VmoSource},
     observe::Report,
     outcome::End,
     pager::HostPager,
@@ -60,6 +60,7 @@ impl Guest {
                 program,
                 args: Vec::new(),
                 vmos: Vec::new(),
+                grants: Vec::new(),
                 cpus: 1,
                 memory: None,
                 timeout: Some(TIMEOUT),
@@ -86,6 +87,12 @@ impl Guest {
     /// Limit on resident VMO memory in bytes.
     pub fn memory(mut self, bytes: u64) -> Self {
         self.config.memory = Some(bytes);
+        self
+    }
+
+    /// A resource.
+    pub fn grant(mut self, grant: Grant) -> Self {
+        self.config.grants.push(grant);
         self
     }
 

@@ -13,6 +13,8 @@ pub struct RunConfig {
     pub args: Vec<String>,
     /// VMOs handed to the program as named start-up handles.
     pub vmos: Vec<NamedVmo>,
+    /// Resources handed to the program, as start-up handles of these kinds' names; no kind twice.
+    pub grants: Vec<Grant>,
     /// vCPUs, at least 1.
     pub cpus: u32,
     /// Limit on resident VMO memory in bytes; `None`: the host's memory is the limit.
@@ -25,6 +27,31 @@ pub struct RunConfig {
     pub interactive: bool,
     /// Where the program's `debug_write` goes.
     pub output: Output,
+}
+
+/// A resource that the program gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grant {
+    /// `vmex`: it may make VMOs executable.
+    Vmex,
+    /// `iommu`: it may make IOMMUs, and by way of them pin memory and make contiguous VMOs.
+    Iommu,
+    /// `mmio`: it may make physical VMOs over a range of guest-physical memory of this many bytes, zero at first.
+    Mmio {
+        /// Bytes, whole pages.
+        size: u64,
+    },
+}
+
+impl Grant {
+    /// The name of its start-up handle.
+    pub fn name(self) -> &'static str {
+        match self {
+            Grant::Vmex => "vmex",
+            Grant::Iommu => "iommu",
+            Grant::Mmio { .. } => "mmio",
+        }
+    }
 }
 
 /// Takes what a program writes, one call for each `debug_write`.

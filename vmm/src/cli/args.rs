@@ -11,6 +11,7 @@ use super::{
     exit, stats,
     values::{self, VmoOption},
 };
+use crate::config::Grant;
 
 /// Runs a program in a KVM guest whose memory is Zircon VMOs
 #[derive(Debug, Parser)]
@@ -53,6 +54,13 @@ pub(super) struct RunArgs {
         value_parser = OsStringValueParser::new().try_map(values::vmo)
     )]
     pub vmo: Vec<VmoOption>,
+
+    /// Give the program a resource, as a start-up handle of that name. May be repeated.
+    ///
+    /// `vmex` permits executable VMOs, `iommu` making IOMMUs (for pinning and contiguous VMOs), and `mmio:SIZE` physical VMOs
+    /// over a range of guest-physical memory, which zx_object_get_info tells.
+    #[arg(long, value_name = "vmex|iommu|mmio:SIZE", value_parser = values::grant)]
+    pub grant: Vec<Grant>,
 
     /// vCPUs
     #[arg(long, value_name = "N", default_value = "1", value_parser = values::cpus)]
@@ -184,6 +192,7 @@ mod tests {
             "zvmm run [OPTIONS] PROGRAM [[--] ARGS...]",
             "--vmo <NAME=SOURCE>",
             "--cpus <N>",
+            "--grant <vmex|iommu|mmio:SIZE>",
             "--memory <SIZE>",
             "--timeout <TIME>",
             "--policy <POLICY>",

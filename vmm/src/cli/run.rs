@@ -10,7 +10,7 @@ use super::{
     values::{SourceOption, VmoOption},
 };
 use crate::{
-    config::{NamedVmo, Output, Program, RunConfig, VmoSource},
+    config::{Grant, NamedVmo, Output, Program, RunConfig, VmoSource},
     outcome::End,
     pager::FilePager,
 };
@@ -57,6 +57,7 @@ fn config(args: RunArgs, built_in: &'static [BuiltIn]) -> Result<RunConfig, Fail
         program,
         args: args_of_program,
         vmos: vmos(args.vmo)?,
+        grants: grants(args.grant)?,
         cpus: args.cpus,
         memory: args.memory,
         timeout: args.timeout,
@@ -64,6 +65,17 @@ fn config(args: RunArgs, built_in: &'static [BuiltIn]) -> Result<RunConfig, Fail
         interactive: true,
         output: Output::Stdout,
     })
+}
+
+fn grants(grants: Vec<Grant>) -> Result<Vec<Grant>, Failure> {
+    let mut names = BTreeSet::new();
+    match grants.iter().find(|grant| !names.insert(grant.name())) {
+        None => Ok(grants),
+        Some(twice) => Err(Failure::Usage(format!(
+            "--grant: '{}' is given twice. Give each resource once.",
+            twice.name()
+        ))),
+    }
 }
 
 fn vmos(options: Vec<VmoOption>) -> Result<Vec<NamedVmo>, Failure> {

@@ -9,7 +9,7 @@ use std::{
 
 use protocol::{MAX_NAME_LEN, MAX_VMO_SIZE, PAGE_SIZE};
 
-use crate::config::FileMode;
+use crate::config::{FileMode, Grant};
 
 /// The value of one `--vmo`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,6 +128,21 @@ pub(super) fn memory(text: &str) -> Result<u64, String> {
     Ok(bytes)
 }
 
+/// A resource: `vmex`, `iommu`, `mmio:SIZE`.
+pub(super) fn grant(text: &str) -> Result<Grant, String> {
+    match text.split_once(':') {
+        None if text == "vmex" => Ok(Grant::Vmex),
+        None if text == "iommu" => Ok(Grant::Iommu),
+        Some(("mmio", size)) => match self::size(size)? {
+            size if size > 0 && size.is_multiple_of(PAGE_SIZE) => Ok(Grant::Mmio { size }),
+            _ => Err(format!(
+                "the range has to be whole pages of {PAGE_SIZE} bytes"
+            )),
+        },
+        _ => Err("say vmex, iommu, or mmio:SIZE (as mmio:64K)".into()),
+    }
+}
+
 /// A time: `500ms`, `5s`, `2m`, `1h`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     const FORM: &str = "say a whole number with its unit (as 500ms, 5s, 2m, 1h)";
@@ -169,6 +184,16 @@ fn split_number(text: &str) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn grants() {
+        assert_eq!(grant("vmex"), Ok(Grant::Vmex));
+        assert_eq!(grant("iommu"), Ok(Grant::Iommu));
+        assert_eq!(grant("mmio:64K"), Ok(Grant::Mmio { size: 65536 }));
+        for text in ["", "mmio", "mmio:", "mmio:0", "mmio:5", "vmex:1", "all"] {
+            assert!(grant(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn sizes() {

@@ -15,10 +15,10 @@ use std::sync::Arc;
 use protocol::{
     Rights, STARTUP_VERSION, StartupHandle, StartupHeader, Status, startup_handle_name,
 };
-use zircon::{Kernel, MappedRun, NewProcess, ObjectRef, ProcessId, VmoId};
+use zircon::{Kernel, MappedRun, NewProcess, ObjectRef, ProcessId, ResourceKind, VmoId};
 
 use super::elf::{self, ElfError, Image, Segment};
-use crate::config::{FileMode, NamedVmo, Program, RunConfig, VmoSource};
+use crate::config::{FileMode, Grant, NamedVmo, Program, RunConfig, VmoSource};
 use crate::hypercall::HostVmo;
 use crate::pager::{
     ByteSource, FileError, FilePager, HostPager, ImagePager, SegmentError, SegmentLayout,
@@ -94,6 +94,9 @@ pub(crate) fn load(kernel: &mut Kernel, config: &RunConfig) -> Result<Loaded, Lo
         handle("thread", new.thread_handle, protocol::ObjectType::Thread)?,
         handle("job", new.job_handle, protocol::ObjectType::Job)?,
     ];
+    for grant in &config.grants {
+        handles.push(loader.grant(*grant)?);
+    }
     for vmo in &config.vmos {
         let known = handles
             .iter()
@@ -149,6 +152,24 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
+    /// A resource, and the program's handle to it.
+    fn grant(&mut self, grant: Grant) -> Result<StartupHandle, LoadError> {
+        let name = grant.name();
+        let refused = |status| core(&format!("the resource {name:?}"), status);
+        let resource = match grant {
+            Grant::Vmex => self.kernel.add_resource(name, ResourceKind::Vmex),
+            Grant::Iommu => self.kernel.add_resource(name, ResourceKind::Iommu),
+            Grant::Mmio { size } => self.kernel.add_region(name, size).map_err(refused)?,
+        };
+        let object = ObjectRef::Resource(resource);
+        let (process, rights) = (self.new.process, Rights::DEFAULT_RESOURCE);
+        let raw = self
+            .kernel
+            .give_handle(process, object, rights)
+            .map_err(refused)?;
+        handle(name, raw, protocol::ObjectType::Resource)
+    }
+
     fn host_vmo(&mut self, name: &str, pager: Arc<dyn HostPager>) -> Result<VmoId, LoadError> {
         let id = self
             .kernel
