@@ -128,3 +128,57 @@ pub mod property {
     /// A VMO's content size in bytes (u64).
     pub const VMO_CONTENT_SIZE: u32 = 17;
 }
+
+/// `zx_vmo_op_range` operations.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum VmoOp {
+    /// Give the range pages of its own.
+    Commit = 1,
+    /// Take them away.
+    Decommit = 2,
+    /// Keep a discardable VMO's pages.
+    Lock = 3,
+    /// They may be discarded again.
+    Unlock = 4,
+    /// Make instruction fetches see what was written.
+    CacheSync = 6,
+    /// Forget cached lines.
+    CacheInvalidate = 7,
+    /// Write cached lines back.
+    CacheClean = 8,
+    /// Write cached lines back and forget them.
+    CacheCleanInvalidate = 9,
+    /// Make the range zero.
+    Zero = 10,
+    /// Lock, unless pages were discarded.
+    TryLock = 11,
+    /// Hint: pages may go first.
+    DontNeed = 12,
+    /// Hint: pages should be there and stay.
+    AlwaysNeed = 13,
+    /// Bring pages in.
+    Prefetch = 14,
+}
+
+impl VmoOp {
+    /// The operation that a number names.
+    pub const fn from_number(number: u32) -> Option<VmoOp> {
+        Some(match number {
+            1 => VmoOp::Commit,
+            2 => VmoOp::Decommit,
+            3 => VmoOp::Lock,
+            4 => VmoOp::Unlock,
+            6 => VmoOp::CacheSync,
+            7 => VmoOp::CacheInvalidate,
+            8 => VmoOp::CacheClean,
+            9 => VmoOp::CacheCleanInvalidate,
+            10 => VmoOp::Zero,
+            11 => VmoOp::TryLock,
+            12 => VmoOp::DontNeed,
+            13 => VmoOp::AlwaysNeed,
+            14 => VmoOp::Prefetch,
+            _ => return None,
+        })
+    }
+}

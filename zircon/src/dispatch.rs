@@ -9,6 +9,7 @@ use crate::ids::ProcessId;
 use crate::info::InfoOut;
 use crate::kernel::{Begin, Caller, Kernel, Started};
 use crate::op::{Body, OK, StepResult};
+use crate::range_ops::RangeArgs;
 use crate::supply::SupplyArgs;
 use crate::user::AfterCopyIn;
 use crate::vmar::MapArgs;
@@ -53,6 +54,17 @@ impl Kernel {
             N::VmoWrite => self.sys_transfer(caller, h0, a1, a2, a3, true),
             N::VmoGetSize => self.sys_vmo_get_size(caller, h0, a1),
             N::VmoSetSize => self.sys_vmo_set_size(caller, h0, a1),
+            N::VmoOpRange => {
+                let (vmo, op) = (h0, a1 as u32);
+                let (offset, length) = (a2, a3);
+                let args = RangeArgs {
+                    vmo,
+                    op,
+                    offset,
+                    length,
+                };
+                self.sys_vmo_op_range(caller, args)
+            }
             N::VmoCreateChild => self.sys_vmo_create_child(caller, h0, a1 as u32, a2, a3, a4),
             N::PagerCreate => self.sys_pager_create(caller, a0 as u32, a1),
             N::PagerCreateVmo => self.sys_pager_create_vmo(caller, h0, a1 as u32, h2, a3, a4, a5),
@@ -137,7 +149,6 @@ impl Kernel {
             N::ThreadWriteState => Err(Status::BAD_SYSCALL),
             N::VmoGetStreamSize => Err(Status::BAD_SYSCALL),
             N::VmoSetStreamSize => Err(Status::BAD_SYSCALL),
-            N::VmoOpRange => Err(Status::BAD_SYSCALL),
             N::VmoCreateContiguous => self.sys_vmo_create_contiguous(caller, h0, a1, a2 as u32, a3),
             N::VmoCreatePhysical => self.sys_vmo_create_physical(caller, h0, a1, a2, a3),
             N::VmoReplaceAsExecutable => self.sys_vmo_replace_as_executable(caller, h0, h1, a2),

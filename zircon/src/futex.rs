@@ -9,7 +9,7 @@ use crate::ids::{ProcessId, Token};
 use crate::kernel::{Begin, Caller, Kernel, Started};
 use crate::memory::{MemoryOp, MemoryResult};
 use crate::op::{Body, OK, Op, Step, StepResult, Waiting};
-use crate::ready::{Need, Ready};
+use crate::ready::{Intent, Need, Ready};
 use crate::work::Access;
 
 /// `zx_futex_wait`.
@@ -92,10 +92,7 @@ impl Kernel {
             self.futexes.entry(key).or_default().push_back(token);
             wait.queued = true;
         }
-        let need = Need {
-            resident: true,
-            ..Need::READ
-        };
+        let need = Need::whole(Intent::Map);
         match self
             .prepare(token, run.vmo, run.offset, 4, need)
             .map_err(|_| Status::INVALID_ARGS)?

@@ -14,6 +14,7 @@
 //! | `look`, `ready` | what a VMO shows, through the VMOs it was cloned from; making pages ready for an operation |
 //! | `vmo_calls`, `resize`, `transfer` | create, size, child; set_size and content size; read and write |
 //! | `resource`, `device_vmo`, `cache` | resources and BTIs; contiguous and physical VMOs; cache policy, executable VMOs |
+//! | `range_ops`, `zeroing` | op_range; making ranges zero |
 //! | `source`, `pager_calls`, `supply` | page requests; pagers; supply_pages |
 //! | `channel` | channels |
 //! | `port`, `signals`, `wait`, `futex` | ports; signals and events, and who is told of them; waiting for them; futexes |
@@ -41,6 +42,7 @@ mod op;
 mod pager_calls;
 mod pages;
 mod port;
+mod range_ops;
 mod ready;
 mod resize;
 mod resource;
@@ -56,6 +58,7 @@ mod vmo;
 mod vmo_calls;
 mod wait;
 mod work;
+mod zeroing;
 
 pub use ids::{
     BtiId, ChannelId, EventId, IommuId, JobId, ObjectRef, PagerId, PortId, ProcessId, ResourceId,

@@ -54,8 +54,12 @@ pub(crate) enum Body {
     Sleep,
     /// `zx_pager_supply_pages`.
     Supply(crate::supply::Supply),
-    /// Dropping or zeroing a range, then the call is over.
-    ZeroRange(crate::resize::ZeroRange),
+    /// `zx_vmo_set_size`.
+    Resize(crate::resize::Resizing),
+    /// A change of content size.
+    StreamSize(crate::zeroing::Zeroing),
+    /// `zx_vmo_op_range`.
+    RangeOp(crate::range_ops::RangeOp),
     /// Waits for page tables to be flushed.
     Flush(crate::vmar::Flushing),
     /// Gives a contiguous VMO its pages.
@@ -179,7 +183,9 @@ impl Kernel {
             Body::Sleep if op.deadline.is_some_and(|deadline| deadline <= self.now) => OK,
             Body::Sleep => Ok(Step::Wait(Waiting::Outside)),
             Body::Supply(supply) => self.step_supply(token, op, supply),
-            Body::ZeroRange(zero) => self.step_zero_range(token, op, zero),
+            Body::Resize(resizing) => self.step_resize(token, op, resizing),
+            Body::StreamSize(zeroing) => self.step_stream_size(token, op, zeroing),
+            Body::RangeOp(range) => self.step_range_op(token, op, range),
             Body::Flush(flushing) => self.step_flush(token, flushing),
             Body::Contiguous(contiguous) => self.step_contiguous(token, op, contiguous),
         };
@@ -277,7 +283,7 @@ impl Kernel {
         if let Some(op) = self.ops.get_mut(&token)
             && matches!(
                 op.body,
-                Body::ZeroRange(_) | Body::Supply(_) | Body::Flush(_)
+                Body::Resize(_) | Body::StreamSize(_) | Body::Supply(_) | Body::Flush(_)
             )
             && !matches!(op.waiting, Waiting::Request(_))
         {

@@ -19,13 +19,37 @@ use crate::work::{Access, Work};
 /// Most pages that one operation installs at a time: what a large write waits for is bounded by it.
 const MAX_INSTALL: u64 = 256;
 
+/// What an operation means to do with pages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Intent {
+    /// Look at what they hold.
+    Read,
+    /// Look through a mapping: zeros must be a page of storage, too, which does not count as committed.
+    Map,
+    /// Have them: the VMO's own, committed, not written to.
+    Commit,
+    /// Write zeros to them: what is zero without storage stays so.
+    Clear,
+    /// Write to them.
+    Write,
+}
+
+impl Intent {
+    /// Whether the pages have to be the VMO's own.
+    fn owns(self) -> bool {
+        matches!(self, Intent::Commit | Intent::Clear | Intent::Write)
+    }
+
+    /// Whether the pages are written to.
+    fn writes(self) -> bool {
+        matches!(self, Intent::Clear | Intent::Write)
+    }
+}
+
 /// What an operation needs of the pages it is about to use.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Need {
-    /// It writes to them.
-    pub write: bool,
-    /// Zero pages must be pages of storage (a mapping touches them).
-    pub resident: bool,
+    pub intent: Intent,
     /// Most pages to ask a pager for at once.
     pub request: u64,
     /// It goes on as soon as its first page is there.
@@ -33,25 +57,35 @@ pub(crate) struct Need {
 }
 
 impl Need {
+    /// `zx_vmo_read`, which is woken early.
     pub const READ: Need = Need {
-        write: false,
-        resident: false,
+        intent: Intent::Read,
         request: u64::MAX,
         early: true,
     };
     /// `zx_vmo_write` waits for at most 16 pages at once.
     pub const WRITE: Need = Need {
-        write: true,
-        resident: true,
+        intent: Intent::Write,
         request: 16,
         early: false,
     };
 
+    /// Whatever waits for all that it asks for.
+    pub fn whole(intent: Intent) -> Need {
+        Need {
+            intent,
+            request: u64::MAX,
+            early: false,
+        }
+    }
+
     /// A touch through a mapping asks for one page.
     pub fn touch(access: Access) -> Need {
         Need {
-            write: access == Access::Write,
-            resident: true,
+            intent: match access {
+                Access::Write => Intent::Write,
+                Access::Read | Access::Execute => Intent::Map,
+            },
             request: 1,
             early: false,
         }
@@ -61,7 +95,7 @@ impl Need {
 /// How ready pages are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ready {
-    /// This many bytes are in pages of storage, the VMO's own if the operation writes.
+    /// This many bytes are in pages of storage, the VMO's own if the operation wants them so.
     Present(u64),
     /// This many bytes are zero and need no storage.
     Zeros(u64),
@@ -104,8 +138,8 @@ impl Kernel {
                 if self.is_lost(id, state) {
                     return Err(Status::BAD_STATE);
                 }
-                if need.write
-                    && let Some(wait) = self.own_for_write(token, id, first, run, state)?
+                if need.intent.owns()
+                    && let Some(wait) = self.own(token, id, first, run, (state, need))?
                 {
                     return Ok(wait);
                 }
@@ -115,7 +149,7 @@ impl Kernel {
                 if self.is_lost(owner, state) {
                     return Err(Status::BAD_STATE);
                 }
-                match need.write {
+                match need.intent.owns() {
                     true => self.fork(token, id, first, run),
                     false => Ok(Ready::Present(bytes(run))),
                 }
@@ -123,14 +157,16 @@ impl Kernel {
             Seen::Absent(root, page) => {
                 self.request(token, root, page, run.min(need.request), need.early)
             }
-            _ if !need.resident => Ok(Ready::Zeros(bytes(run))),
-            Seen::Zero(owner, _, PageState::Blank) => match need.write {
+            _ if matches!(need.intent, Intent::Read | Intent::Clear) => {
+                Ok(Ready::Zeros(bytes(run)))
+            }
+            Seen::Zero(owner, _, PageState::Blank) => match need.intent.owns() {
                 false => Ok(Ready::Present(bytes(run))),
                 true if owner == id => self.claim_blanks(token, id, first, run),
                 true => self.fork(token, id, first, run),
             },
             // What a pager's VMO shows to its clones is its own: it may be written to later.
-            Seen::Zero(owner, page, _) if !need.write => {
+            Seen::Zero(owner, page, _) if !need.intent.owns() => {
                 self.install_zeros(token, owner, page, run)
             }
             _ => self.install_zeros(token, id, first, run),
@@ -150,15 +186,18 @@ impl Kernel {
         detached && state == PageState::Clean
     }
 
-    /// A write is to come to pages that the VMO owns: notes it, or does what has to happen first.
-    fn own_for_write(
+    /// Pages of the VMO's own are to be used as such: does what has to happen first, and notes that a write is to come.
+    fn own(
         &mut self,
         token: Token,
         id: VmoId,
         first: u64,
         run: u64,
-        state: PageState,
+        (state, need): (PageState, Need),
     ) -> Result<Option<Ready>, Status> {
+        if !need.intent.writes() {
+            return Ok(None);
+        }
         if state == PageState::Inherited {
             return self.fork_inherited(token, id, first, run).map(Some);
         }

@@ -1,4 +1,7 @@
-//! Changing a VMO's size and content size: dropping whole pages, zeroing the rest of a partial one.
+//! Changing a VMO's size and content size.
+//!
+//! A VMO has its new size at once; then the pages of the cut are dropped, then what lies between the new content size and the end of its
+//! page is zeroed, for which the page may have to be asked for.
 
 use std::ops::Range;
 
@@ -7,39 +10,30 @@ use protocol::{MAX_VMO_SIZE, PAGE_SIZE, RawHandle, Rights, Status};
 use crate::handle::require;
 use crate::ids::{Token, VmoId};
 use crate::kernel::{Begin, Caller, Kernel};
-use crate::memory::MemoryOp;
 use crate::op::{Body, OK, Op, Step, StepResult, Waiting};
 use crate::pages::PageState;
-use crate::ready::{Need, Ready};
 use crate::vmo::VmoKind;
 use crate::work::Work;
+use crate::zeroing::Zeroing;
 
-/// Drops pages, then zeros bytes.
+/// How far a change of size has come.
 #[derive(Clone, Debug)]
-pub(crate) struct ZeroRange {
-    /// The VMO that holds the pages.
+pub(crate) struct Resizing {
     vmo: VmoId,
-    /// First of all, give the VMO this content size (and the size that goes with it).
-    resize: Option<u64>,
-    /// It changes the VMO's size: the next change waits until `drop` is empty.
-    resizing: bool,
+    /// First of all, give the VMO this content size, and the size that goes with it.
+    size: Option<u64>,
+    /// The next change waits until `drop` is empty.
+    exclusive: bool,
     /// Pages to drop.
     drop: Range<u64>,
-    /// The dropped pages are still inside the VMO: they are zero from now on, nobody is asked for them.
-    inside: bool,
-    /// Bytes to zero: offset, and how many (never across a page end).
-    clear: (u64, u64),
+    /// The rest of the last page.
+    rest: Option<Zeroing>,
 }
 
 /// `value` rounded up to whole pages; `None` above the largest VMO.
 pub(crate) fn page_round(value: u64) -> Option<u64> {
     let rounded = value.checked_next_multiple_of(PAGE_SIZE)?;
     (rounded <= MAX_VMO_SIZE).then_some(rounded)
-}
-
-/// Offset and length of the bytes from `from` to the end of its page.
-fn rest_of_page(from: u64) -> (u64, u64) {
-    (from, (PAGE_SIZE - from % PAGE_SIZE) % PAGE_SIZE)
 }
 
 impl Kernel {
@@ -51,15 +45,14 @@ impl Kernel {
         }
         require(rights, Rights::RESIZE)?;
         page_round(size).ok_or(Status::OUT_OF_RANGE)?;
-        let zero = ZeroRange {
+        let resizing = Resizing {
             vmo: id,
-            resize: Some(size),
-            resizing: false,
+            size: Some(size),
+            exclusive: false,
             drop: 0..0,
-            inside: false,
-            clear: (0, 0),
+            rest: None,
         };
-        self.begin(caller, Body::ZeroRange(zero), vec![id])
+        self.begin(caller, Body::Resize(resizing), vec![id])
     }
 
     /// Sets the content size: what lies between the smaller of old and new one and the VMO's end becomes zero.
@@ -79,33 +72,38 @@ impl Kernel {
         let length = vmo.size - from;
         vmo.stream_size = size;
         let (vmo, from) = self.root(id, from);
-        let drop = from.div_ceil(PAGE_SIZE)..(from + length) / PAGE_SIZE;
-        let clear = rest_of_page(from);
-        Ok(Some(Body::ZeroRange(ZeroRange {
-            vmo,
-            resize: None,
-            resizing: false,
-            drop,
-            inside: true,
-            clear,
-        })))
+        let zeroing = Zeroing::new(vmo, from, length).pages_first();
+        Ok(Some(Body::StreamSize(zeroing)))
     }
 
-    pub(crate) fn step_zero_range(
+    /// Zeros what a change of content size uncovered; another change may have cut it off.
+    pub(crate) fn step_stream_size(
         &mut self,
         token: Token,
         op: &mut Op,
-        zero: &mut ZeroRange,
+        zeroing: &mut Zeroing,
     ) -> StepResult {
-        if !op.holds.contains(&zero.vmo) {
+        if !op.holds.contains(&zeroing.vmo) {
             // A property's value was copied in before the VMO was known.
-            self.hold(zero.vmo);
-            op.holds.push(zero.vmo);
+            self.hold(zeroing.vmo);
+            op.holds.push(zeroing.vmo);
         }
-        let result = self.zero_range(token, op, zero);
-        if zero.resizing && (zero.drop.is_empty() || result.is_err()) {
-            zero.resizing = false;
-            if let Some(vmo) = self.vmos.get_mut(&zero.vmo) {
+        match self.step_zeroing(token, op, zeroing) {
+            Err(Status::OUT_OF_RANGE) => OK,
+            result => result,
+        }
+    }
+
+    pub(crate) fn step_resize(
+        &mut self,
+        token: Token,
+        op: &mut Op,
+        resizing: &mut Resizing,
+    ) -> StepResult {
+        let result = self.resize_on(token, op, resizing);
+        if resizing.exclusive && (resizing.drop.is_empty() || result.is_err()) {
+            resizing.exclusive = false;
+            if let Some(vmo) = self.vmos.get_mut(&resizing.vmo) {
                 vmo.resizing = false;
                 for waiter in std::mem::take(&mut vmo.busy_waiters) {
                     self.wake(waiter);
@@ -115,65 +113,40 @@ impl Kernel {
         result
     }
 
-    fn zero_range(&mut self, token: Token, op: &mut Op, zero: &mut ZeroRange) -> StepResult {
-        op.take_reply()?;
-        if let Some(size) = zero.resize {
-            let vmo = self.vmos.get_mut(&zero.vmo).ok_or(Status::BAD_STATE)?;
+    fn resize_on(&mut self, token: Token, op: &mut Op, resizing: &mut Resizing) -> StepResult {
+        let id = resizing.vmo;
+        if let Some(size) = resizing.size {
+            let vmo = self.vmos.get_mut(&id).ok_or(Status::BAD_STATE)?;
             if vmo.resizing {
-                return self.wait_busy(zero.vmo, token);
+                return self.wait_busy(id, token);
             }
-            zero.resize = None;
-            zero.resizing = true;
-            (zero.drop, zero.clear) = self.resize(zero.vmo, size)?;
+            resizing.size = None;
+            resizing.exclusive = true;
+            resizing.drop = self.resize(id, size)?;
+            let rest = size.next_multiple_of(PAGE_SIZE) - size;
+            resizing.rest = Some(Zeroing::new(id, size, rest));
         }
-        if !zero.drop.is_empty()
-            && let Some(wait) = self.drop_pages(token, zero)?
-        {
-            return Ok(wait);
-        }
-        if let Some(error) = op.error.take() {
-            return Err(error);
-        }
-        let (offset, length) = std::mem::take(&mut zero.clear);
-        let inside = self
-            .vmos
-            .get(&zero.vmo)
-            .is_some_and(|vmo| offset < vmo.size);
-        if length == 0 || !inside {
-            return OK;
-        }
-        let need = Need {
-            write: true,
-            resident: false,
-            request: 1,
-            early: false,
-        };
-        match self.prepare(token, zero.vmo, offset, length, need)? {
-            Ready::Zeros(_) => OK,
-            Ready::Wait(waiting) => {
-                zero.clear = (offset, length);
-                Ok(Step::Wait(waiting))
+        if !resizing.drop.is_empty() {
+            op.take_reply()?;
+            if let Some(wait) = self.drop_pages(token, id, &mut resizing.drop)? {
+                return Ok(wait);
             }
-            Ready::Present(_) => {
-                self.emit(
-                    Some(token),
-                    MemoryOp::Clear {
-                        vmo: zero.vmo,
-                        offset,
-                        length,
-                    },
-                );
-                Ok(Step::Wait(Waiting::Memory))
-            }
+        }
+        match &mut resizing.rest {
+            Some(rest) => match self.step_zeroing(token, op, rest) {
+                // Another change has cut it off.
+                Err(Status::OUT_OF_RANGE) => OK,
+                result => result,
+            },
+            None => OK,
         }
     }
 
-    /// Gives the VMO its new size; says which pages to drop and which bytes to zero.
-    fn resize(&mut self, id: VmoId, size: u64) -> Result<(Range<u64>, (u64, u64)), Status> {
+    /// Gives the VMO its new size; says which pages to drop.
+    fn resize(&mut self, id: VmoId, size: u64) -> Result<Range<u64>, Status> {
         let rounded = page_round(size).ok_or(Status::OUT_OF_RANGE)?;
         let vmo = self.vmos.get_mut(&id).ok_or(Status::BAD_STATE)?;
         let (old, new) = (vmo.page_count(), rounded / PAGE_SIZE);
-        let clear = rest_of_page(size);
         vmo.size = rounded;
         vmo.stream_size = size;
         vmo.resizing = true;
@@ -191,35 +164,32 @@ impl Kernel {
             vmo.end_zero(new..old);
             self.resolve(id, new..old, None);
         }
-        Ok((new..old.max(new), clear))
+        Ok(new..old.max(new))
     }
 
-    /// Drops the next run of pages; `None` when all are gone.
-    fn drop_pages(&mut self, token: Token, zero: &mut ZeroRange) -> Result<Option<Step>, Status> {
-        let Some(vmo) = self.vmos.get_mut(&zero.vmo) else {
+    /// Drops the next run of pages of a cut; `None` when all are gone.
+    fn drop_pages(
+        &mut self,
+        token: Token,
+        id: VmoId,
+        cut: &mut Range<u64>,
+    ) -> Result<Option<Step>, Status> {
+        let Some(vmo) = self.vmos.get_mut(&id) else {
             return Ok(None);
         };
-        if vmo.conflicts(&zero.drop, true) {
-            return self.wait_busy(zero.vmo, token).map(Some);
+        if vmo.conflicts(cut, true) {
+            return self.wait_busy(id, token).map(Some);
         }
-        let paged = matches!(vmo.kind, VmoKind::Paged(_));
-        let run = vmo.pages.first_occupied(zero.drop.clone()).map(|first| {
-            let state = vmo.pages.get(first);
-            let limit = zero.drop.end - first;
-            first..first + vmo.pages.run_length(first, limit, |other| other == state)
-        });
-        let dropped = zero.drop.start..run.as_ref().map_or(zero.drop.end, |run| run.end);
-        if zero.inside && paged {
-            vmo.make_zero(dropped.clone());
-        }
-        zero.drop.start = dropped.end;
-        if let Some(run) = run.clone() {
-            self.drop_run(Some(token), zero.vmo, run);
-        }
-        if zero.inside && paged {
-            self.resolve(zero.vmo, dropped, None);
-        }
-        Ok(run.map(|_| Step::Wait(Waiting::Memory)))
+        let Some(first) = vmo.pages.first_occupied(cut.clone()) else {
+            cut.start = cut.end;
+            return Ok(None);
+        };
+        let state = vmo.pages.get(first);
+        let same = |other| other == state;
+        let run = first..first + vmo.pages.run_length(first, cut.end - first, same);
+        cut.start = run.end;
+        self.drop_run(Some(token), id, run);
+        Ok(Some(Step::Wait(Waiting::Memory)))
     }
 
     /// Drops the pages of a detached VMO that its pager supplied and nobody wrote to. Those that an operation works on go

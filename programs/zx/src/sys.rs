@@ -92,6 +92,7 @@ calls! {
     vmo_write = VmoWrite(vmo: u32, buffer: u64, offset: u64, length: u64);
     vmo_get_size = VmoGetSize(vmo: u32, size: u64);
     vmo_set_size = VmoSetSize(vmo: u32, size: u64);
+    vmo_op_range = VmoOpRange(vmo: u32, op: u32, offset: u64, length: u64, buffer: u64, buffer_size: u64);
     vmo_create_child = VmoCreateChild(vmo: u32, options: u32, offset: u64, size: u64, out: u64);
     pager_create = PagerCreate(options: u32, out: u64);
     pager_create_vmo = PagerCreateVmo(pager: u32, options: u32, port: u32, key: u64, size: u64, out: u64);

@@ -1,9 +1,10 @@
 //! Virtual memory objects.
 
 use core::mem::size_of;
+use core::ops::Range;
 use protocol::Status;
 use protocol::info::{InfoVmo, TOPIC_VMO};
-use protocol::options::{ChildOptions, VmoOptions, property};
+use protocol::options::{ChildOptions, VmoOp, VmoOptions, property};
 
 use crate::handle::{address_of, created, object};
 use crate::{AsHandleRef, sys};
@@ -69,6 +70,13 @@ impl Vmo {
         let (handle, address) = (self.raw_handle(), address_of(&mut value));
         // SAFETY: the call only reads the 8 bytes of `value`.
         unsafe { sys::object_set_property(handle, property::VMO_CONTENT_SIZE, address, 8).ok() }
+    }
+
+    /// `zx_vmo_op_range`, for the operations that need no buffer.
+    pub fn op_range(&self, op: VmoOp, range: Range<u64>) -> Result<(), Status> {
+        let (vmo, length) = (self.raw_handle(), range.end.saturating_sub(range.start));
+        // SAFETY: Rust values never live in a VMO that the program maps (see `Mapping`).
+        unsafe { sys::vmo_op_range(vmo, op as u32, range.start, length, 0, 0).ok() }
     }
 
     /// `zx_vmo_create_child`.

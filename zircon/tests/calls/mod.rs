@@ -5,6 +5,7 @@ mod event;
 mod futex;
 mod handles;
 mod info;
+mod op_range;
 mod pager;
 mod pager_supply;
 mod port;

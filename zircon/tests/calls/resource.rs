@@ -1,6 +1,7 @@
 //! Resources, the stub IOMMU, contiguous and physical VMOs, cache policy, executable VMOs.
 
 use protocol::info::{InfoResource, TOPIC_RESOURCE, VmoInfoFlags};
+use protocol::options::VmoOp;
 use protocol::syscall::SyscallNumber as N;
 use protocol::{MAX_VMO_SIZE, RawHandle};
 use zircon::{ObjectRef, ResourceId, ResourceKind};
@@ -274,6 +275,60 @@ fn vmo_set_cache_policy_decides_what_calls_permit() {
     assert_eq!(m.vmo_write(vmo, 0, &[1]), Err(Status::BAD_STATE));
     assert_eq!(set_cache_policy(&mut m, vmo, 0), Status::OK);
     assert_eq!(m.vmo_read(vmo, 0, 1), Ok(vec![0]));
+}
+
+#[test]
+fn vmo_op_range_zero_uncached_bad_state() {
+    let mut m = TestMachine::new();
+    let vmo = m.vmo(2);
+    assert_eq!(set_cache_policy(&mut m, vmo, 1), Status::OK);
+    let result = m.vmo_op_range(vmo, VmoOp::Zero, 0, 1 << 40);
+    assert_eq!(result, Err(Status::BAD_STATE), "before the range");
+    m.vmo_op_range(vmo, VmoOp::Commit, 0, 8192).unwrap();
+}
+
+#[test]
+fn vmo_op_range_of_a_physical_vmo_not_supported() {
+    let mut m = TestMachine::new();
+    let (range, base) = mmio(&mut m, 2);
+    let vmo = physical(&mut m, range, base, 2 * PAGE_SIZE).unwrap();
+    for op in [
+        VmoOp::Commit,
+        VmoOp::Decommit,
+        VmoOp::Zero,
+        VmoOp::Prefetch,
+        VmoOp::CacheSync,
+        VmoOp::CacheClean,
+        VmoOp::CacheCleanInvalidate,
+    ] {
+        let result = m.vmo_op_range(vmo, op, 0, 2 * PAGE_SIZE);
+        assert_eq!(result, Err(Status::NOT_SUPPORTED), "{op:?}");
+    }
+    for op in [VmoOp::AlwaysNeed, VmoOp::DontNeed] {
+        assert_eq!(m.vmo_op_range(vmo, op, 0, u64::MAX), Ok(()));
+    }
+}
+
+/// A contiguous VMO keeps its pages: they are zeroed where they lie.
+#[test]
+fn vmo_op_range_of_a_contiguous_vmo() {
+    let mut m = TestMachine::new();
+    let bti = bti(&mut m);
+    let vmo = contiguous(&mut m, bti, 4 * PAGE_SIZE, 0).unwrap();
+    m.vmo_write(vmo, 0, &[1; 4 * 4096]).unwrap();
+    m.vmo_op_range(vmo, VmoOp::Zero, 0, 3 * PAGE_SIZE).unwrap();
+    assert_eq!(m.page_bytes(vmo, 0..4), [0, 0, 0, 1]);
+    assert_eq!(m.committed(vmo), 4);
+    for (length, status) in [
+        (5 * PAGE_SIZE, Err(Status::OUT_OF_RANGE)),
+        (1, Err(Status::INVALID_ARGS)),
+        (PAGE_SIZE, Err(Status::NOT_SUPPORTED)),
+        (0, Ok(())),
+    ] {
+        assert_eq!(m.vmo_op_range(vmo, VmoOp::Decommit, 0, length), status);
+    }
+    m.vmo_op_range(vmo, VmoOp::Commit, 0, 4 * PAGE_SIZE)
+        .unwrap();
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The system calls as functions: arguments to registers, results from user memory.
 
-use protocol::options::property;
+use protocol::options::{VmoOp, property};
 use protocol::syscall::SyscallNumber as N;
 use protocol::{PAGE_SIZE, PortPacket, Rights, Status};
 use zircon::{Pages, ThreadId, Token};
@@ -150,6 +150,17 @@ impl TestMachine {
             N::VmoWrite,
             &[handle(vmo), buffer, offset, bytes.len() as u64],
         )
+    }
+
+    pub fn vmo_op_range(
+        &mut self,
+        vmo: u32,
+        op: VmoOp,
+        offset: u64,
+        length: u64,
+    ) -> Result<(), Status> {
+        let args = [handle(vmo), op as u64, offset, length, 0, 0];
+        self.done(N::VmoOpRange, &args)
     }
 
     /// The first byte of each page of a range.

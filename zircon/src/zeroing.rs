@@ -1,0 +1,179 @@
+//! Zeroing a range of bytes: whole pages lose their storage, parts of pages are written unless they are zero already.
+//!
+//! Piece by piece. A part may have to be asked for first. Whole pages go run by run of one state; each run is zero from the moment it
+//! is taken up, and nobody is asked for it any more.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use protocol::{PAGE_SIZE, Status};
+
+use crate::ids::{Token, VmoId};
+use crate::kernel::Kernel;
+use crate::memory::{MemoryOp, Pages};
+use crate::op::{OK, Op, Step, StepResult, Waiting};
+use crate::pages::PageState;
+use crate::ready::{Intent, Need, Ready};
+
+/// What is left to be zeroed.
+#[derive(Clone, Debug)]
+pub(crate) struct Zeroing {
+    /// The VMO that holds the pages.
+    pub vmo: VmoId,
+    pieces: VecDeque<Piece>,
+}
+
+#[derive(Clone, Debug)]
+enum Piece {
+    /// Part of a page: offset and bytes.
+    Part(u64, u64),
+    /// Whole pages.
+    Pages(Range<u64>),
+}
+
+impl Piece {
+    /// Where it ends, in bytes; `None` if nothing is left of it.
+    fn end(&self) -> Option<u64> {
+        match self {
+            Piece::Part(offset, length) => (*length > 0).then_some(offset + length),
+            Piece::Pages(pages) => (!pages.is_empty()).then_some(pages.end * PAGE_SIZE),
+        }
+    }
+}
+
+impl Zeroing {
+    /// `length` bytes from `offset` on (the sum is no overflow): the parts of pages first, for they may not come.
+    pub fn new(vmo: VmoId, offset: u64, length: u64) -> Zeroing {
+        let end = offset + length;
+        let (first, last) = (offset.div_ceil(PAGE_SIZE), end / PAGE_SIZE);
+        let pieces = match first > last {
+            // Within one page.
+            true => vec![Piece::Part(offset, length)],
+            false => vec![
+                Piece::Part(offset, first * PAGE_SIZE - offset),
+                Piece::Part(last * PAGE_SIZE, end % PAGE_SIZE),
+                Piece::Pages(first..last),
+            ],
+        };
+        let pieces = pieces.into();
+        Zeroing { vmo, pieces }
+    }
+
+    /// The same, but whole pages are zero at once.
+    pub fn pages_first(mut self) -> Zeroing {
+        self.pieces.make_contiguous().reverse();
+        self
+    }
+}
+
+impl Kernel {
+    /// Zeros the next piece, until all is zero: OUT_OF_RANGE if the VMO has been cut in between.
+    pub(crate) fn step_zeroing(
+        &mut self,
+        token: Token,
+        op: &mut Op,
+        zeroing: &mut Zeroing,
+    ) -> StepResult {
+        op.take_reply()?;
+        let error = op.error.take();
+        let vmo = self.vmos.get(&zeroing.vmo).ok_or(Status::BAD_STATE)?;
+        let end = zeroing.pieces.iter().filter_map(Piece::end).max();
+        if end.is_some_and(|end| end > vmo.size) {
+            return Err(Status::OUT_OF_RANGE);
+        }
+        if let Some(error) = error {
+            return Err(error);
+        }
+        while let Some(piece) = zeroing.pieces.front_mut() {
+            let wait = match piece {
+                Piece::Part(..) if piece.end().is_none() => None,
+                Piece::Part(offset, length) => {
+                    let at = (*offset, *length);
+                    self.zero_part(token, zeroing.vmo, at, length)?
+                }
+                Piece::Pages(pages) if pages.is_empty() => None,
+                Piece::Pages(pages) => match self.zero_run(token, zeroing.vmo, pages)? {
+                    None => continue,
+                    wait => wait,
+                },
+            };
+            if let Some(wait) = wait {
+                return Ok(wait);
+            }
+            zeroing.pieces.pop_front();
+        }
+        OK
+    }
+
+    /// Zeros a part of a page, of which nothing is `left` then; `None` if it is zero already.
+    fn zero_part(
+        &mut self,
+        token: Token,
+        vmo: VmoId,
+        (offset, length): (u64, u64),
+        left: &mut u64,
+    ) -> Result<Option<Step>, Status> {
+        match self.prepare(token, vmo, offset, length, Need::whole(Intent::Clear))? {
+            Ready::Wait(waiting) => Ok(Some(Step::Wait(waiting))),
+            Ready::Zeros(_) => Ok(None),
+            Ready::Present(length) => {
+                *left = 0;
+                let clear = MemoryOp::Clear {
+                    vmo,
+                    offset,
+                    length,
+                };
+                self.emit(Some(token), clear);
+                Ok(Some(Step::Wait(Waiting::Memory)))
+            }
+        }
+    }
+
+    /// Makes the next run of pages of one state zero; `None` if that needed no memory operation.
+    fn zero_run(
+        &mut self,
+        token: Token,
+        id: VmoId,
+        left: &mut Range<u64>,
+    ) -> Result<Option<Step>, Status> {
+        let first = left.start;
+        let vmo = self.vmos.get_mut(&id).ok_or(Status::BAD_STATE)?;
+        let calm = vmo.calm_run(first, left.end - first, true);
+        if calm == 0 {
+            return self.wait_busy(id, token).map(Some);
+        }
+        let (state, run) = vmo.state_run(first, calm);
+        let pages = first..first + run;
+        left.start = pages.end;
+        let (paged, clone) = (vmo.source().is_some(), vmo.cow.is_some());
+        match state {
+            PageState::Absent if !paged && !clone => return Ok(None),
+            PageState::Absent | PageState::Zero if paged => {}
+            PageState::Zero => return Ok(None),
+            _ if vmo.contiguous.is_some() => {
+                let (offset, length) = (first * PAGE_SIZE, run * PAGE_SIZE);
+                let vmo = id;
+                let clear = MemoryOp::Clear {
+                    vmo,
+                    offset,
+                    length,
+                };
+                self.emit(Some(token), clear);
+            }
+            // What the clone showed of another VMO is hidden from now on.
+            PageState::Absent => {
+                let (vmo, count) = (id, run);
+                let pages = Pages { vmo, first, count };
+                let inherited = false;
+                self.emit(Some(token), MemoryOp::Decommit { pages, inherited });
+            }
+            _ => self.drop_run(Some(token), id, pages.clone()),
+        }
+        if let Some(vmo) = self.vmos.get_mut(&id).filter(|_| paged || clone) {
+            vmo.make_zero(pages.clone());
+        }
+        self.resolve(id, pages, None);
+        let waits = !paged || !matches!(state, PageState::Absent | PageState::Zero);
+        Ok(waits.then_some(Step::Wait(Waiting::Memory)))
+    }
+}
