@@ -8,11 +8,11 @@ use crate::handle::Handle;
 use crate::ids::ProcessId;
 use crate::info::InfoOut;
 use crate::kernel::{Begin, Caller, Kernel, Started};
+use crate::map::MapArgs;
 use crate::op::{Body, OK, StepResult};
 use crate::range_ops::RangeArgs;
 use crate::supply::SupplyArgs;
 use crate::user::AfterCopyIn;
-use crate::vmar::MapArgs;
 
 /// Longest `zx_debug_write` in bytes.
 const MAX_DEBUG_WRITE: u64 = 64 << 10;
@@ -103,6 +103,8 @@ impl Kernel {
             }
             N::VmarUnmap => self.sys_vmar_unmap(caller, h0, a1, a2),
             N::VmarProtect => self.sys_vmar_protect(caller, h0, a1 as u32, a2, a3),
+            N::VmarAllocate => self.sys_vmar_allocate(caller, h0, a1 as u32, (a2, a3), (a4, a5)),
+            N::VmarDestroy => self.sys_vmar_destroy(caller, h0),
             N::ThreadCreate => self.sys_thread_create(caller, h0, a1, a2, a3 as u32, a4),
             N::ThreadStart => self.sys_thread_start(caller, h0, a1, a2, (a3, a4)),
             N::ThreadExit => self.sys_thread_exit(caller),
@@ -157,8 +159,6 @@ impl Kernel {
             N::PagerOpRange => Err(Status::BAD_SYSCALL),
             N::PagerQueryDirtyRanges => Err(Status::BAD_SYSCALL),
             N::PagerQueryVmoStats => Err(Status::BAD_SYSCALL),
-            N::VmarAllocate => Err(Status::BAD_SYSCALL),
-            N::VmarDestroy => Err(Status::BAD_SYSCALL),
             N::VmarOpRange => Err(Status::BAD_SYSCALL),
             N::IommuCreate => self.sys_iommu_create(caller, h0, a1 as u32, a3, a4),
             N::BtiCreate => self.sys_bti_create(caller, h0, a1 as u32, a3),

@@ -277,15 +277,12 @@ impl Kernel {
         let process = self.processes.get(&self.threads.get(&thread)?.process)?;
         let offset = page * protocol::PAGE_SIZE;
         let places = process.mappings.values().filter_map(|mapping| {
-            // A mapping may begin beyond its VMO's end.
-            let size = self.vmos.get(&mapping.vmo)?.size;
-            if mapping.vmo_offset >= size {
-                return None;
-            }
+            // A mapping may begin beyond its VMO's end, or reach beyond it.
+            let reach = self.reach(mapping).checked_sub(mapping.vmo_offset)?;
             let (root, start) = self.root(mapping.vmo, mapping.vmo_offset);
             let into = offset
                 .checked_sub(start)
-                .filter(|into| *into < mapping.length)?;
+                .filter(|into| *into < mapping.length.min(reach))?;
             (root == vmo).then_some((mapping.permits(access), mapping.base + into))
         });
         places

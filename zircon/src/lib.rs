@@ -18,7 +18,8 @@
 //! | `source`, `pager_calls`, `supply` | page requests; pagers; supply_pages |
 //! | `channel` | channels |
 //! | `port`, `signals`, `wait`, `futex` | ports; signals and events, and who is told of them; waiting for them; futexes |
-//! | `vmar`, `mappings`, `user` | the calls on address spaces; the table of mappings; what stands behind an address, touching it, copying call data |
+//! | `vmar`, `map`, `mappings`, `flush` | the tree of VMARs; map, unmap and protect; the table of mappings; waiting for page tables |
+//! | `user` | what stands behind an address, touching it, copying call data |
 //! | `task`, `info` | processes, threads, exceptions; get_info and properties |
 #![forbid(unsafe_code)]
 
@@ -26,6 +27,7 @@ mod cache;
 mod channel;
 mod device_vmo;
 mod dispatch;
+mod flush;
 mod futex;
 mod handle;
 mod header;
@@ -35,6 +37,7 @@ mod intervals;
 mod kernel;
 mod lives;
 mod look;
+mod map;
 mod mappings;
 mod memory;
 mod memory_ops;

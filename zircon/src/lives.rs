@@ -1,7 +1,7 @@
 //! Handles of processes, and the lives of objects: what a handle keeps, and what ends with the last one.
 //!
 //! Pagers, ports, events and threads live by their handles. A VMO lives by its references: handles, mappings, children and
-//! operations. Processes, jobs and VMARs live as long as what belongs to them.
+//! operations. Processes and jobs live as long as what belongs to them, VMARs until they are destroyed.
 
 use protocol::{RawHandle, Rights, Status};
 
@@ -212,11 +212,9 @@ impl Kernel {
                 self.hold(id);
                 self.release(id);
             }
+            ObjectRef::Vmar(id) => self.drop_vmar(id),
             // These live as long as what belongs to them.
-            ObjectRef::Job(_)
-            | ObjectRef::Process(_)
-            | ObjectRef::Resource(_)
-            | ObjectRef::Vmar(_) => {}
+            ObjectRef::Job(_) | ObjectRef::Process(_) | ObjectRef::Resource(_) => {}
         }
     }
 

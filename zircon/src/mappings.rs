@@ -1,20 +1,20 @@
-//! The table of a process's mappings: looking up, adding, taking out, and finding room.
+//! The table of a process's mappings: looking up, adding, taking out.
 
 use protocol::PAGE_SIZE;
 use protocol::options::VmOptions;
 
-use crate::ids::{ProcessId, VmoId};
+use crate::flush::{AddressRange, flushing};
+use crate::ids::{ProcessId, VmarId, VmoId};
 use crate::kernel::Kernel;
-use crate::vmar::flushing;
 use crate::work::Access;
-
-const LARGE_PAGE: u64 = 2 << 20;
 
 /// One mapping.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Mapping {
     pub base: u64,
     pub length: u64,
+    /// The VMAR that it was made in.
+    pub vmar: VmarId,
     pub vmo: VmoId,
     /// Byte offset of `base` in the VMO.
     pub vmo_offset: u64,
@@ -22,6 +22,8 @@ pub(crate) struct Mapping {
     pub perms: VmOptions,
     /// PERM_* bits that the handles used for mapping permit.
     pub max_perms: VmOptions,
+    /// It ends with the page that the VMO's stream ends in.
+    pub fault_beyond_stream_size: bool,
 }
 
 /// A run of a process's address space that one VMO stands behind, for building page tables.
@@ -68,11 +70,39 @@ impl Mapping {
 }
 
 impl Kernel {
-    /// What is mapped at `address`, for building page tables; the run is the whole mapping, cut at the VMO's end.
+    /// Offset in its VMO up to which a mapping can be touched: the VMO's end, or that of the page its stream ends in.
+    pub(crate) fn reach(&self, mapping: &Mapping) -> u64 {
+        self.vmos.get(&mapping.vmo).map_or(0, |vmo| {
+            let stream = vmo.stream_size.checked_next_multiple_of(PAGE_SIZE);
+            match mapping.fault_beyond_stream_size {
+                true => stream.unwrap_or(u64::MAX).min(vmo.size),
+                false => vmo.size,
+            }
+        })
+    }
+
+    /// What a process has mapped beyond the end of a VMO's stream, cut at `stream`: one range for each process, for page
+    /// tables to forget.
+    pub(crate) fn mapped_beyond_stream(&self, vmo: VmoId, stream: u64) -> Vec<AddressRange> {
+        let mut ranges = Vec::new();
+        for (&process, owner) in &self.processes {
+            let flagged = owner.mappings.values().filter(|mapping| {
+                mapping.fault_beyond_stream_size
+                    && mapping.vmo == vmo
+                    && mapping.vmo_offset + mapping.length > stream
+            });
+            let bounds = flagged.map(|mapping| (mapping.base, mapping.end()));
+            let around = bounds.reduce(|(start, _), (_, end)| (start, end));
+            ranges.extend(around.map(|(start, end)| (process, start, end)));
+        }
+        ranges
+    }
+
+    /// What is mapped at `address`, for building page tables; the run is the whole mapping, as far as it can be touched.
     pub fn mapped_run(&self, process: ProcessId, address: u64) -> Option<MappedRun> {
         let mapping = self.mapping_at(process, address)?;
-        let size = self.vmos.get(&mapping.vmo)?.size;
-        let length = mapping.length.min(size.checked_sub(mapping.vmo_offset)?);
+        let reach = self.reach(&mapping);
+        let length = mapping.length.min(reach.checked_sub(mapping.vmo_offset)?);
         if mapping.perms.is_empty() || address - mapping.base >= length {
             return None;
         }
@@ -91,13 +121,6 @@ impl Kernel {
         let mappings = &self.processes.get(&process)?.mappings;
         let (_, mapping) = mappings.range(..=address).next_back()?;
         (address < mapping.end()).then_some(*mapping)
-    }
-
-    /// Mappings of a process.
-    pub(crate) fn mapping_count(&self, process: ProcessId) -> usize {
-        self.processes
-            .get(&process)
-            .map_or(0, |process| process.mappings.len())
     }
 
     pub(crate) fn mappings_in(&self, process: ProcessId, start: u64, end: u64) -> Vec<Mapping> {
@@ -159,56 +182,17 @@ impl Kernel {
         let end = address + length;
         let taken = self.take_mappings(process, address, end);
         // Nobody waits for it: the call has failed already.
-        let body = flushing(process, address, end, None);
+        let body = flushing(vec![(process, address, end)], None);
         let _ = self.start(None, body, taken.clone(), None);
         self.release_all(taken);
     }
 
-    /// All mappings of a process that ends.
-    pub(crate) fn remove_all_mappings(&mut self, process: ProcessId) {
+    /// All mappings and VMARs of a process that ends.
+    pub(crate) fn end_address_space(&mut self, process: ProcessId) {
+        if let Some(owner) = self.processes.get(&process) {
+            self.destroy_vmar(owner.root);
+        }
         let taken = self.take_mappings(process, 0, u64::MAX);
         self.release_all(taken);
-    }
-
-    /// The lowest gap of `length` bytes in `[low, high)`. Large mappings are placed so that 2 MiB pages can serve them.
-    pub(crate) fn find_gap(
-        &self,
-        process: ProcessId,
-        low: u64,
-        high: u64,
-        length: u64,
-        alignment: u64,
-        vmo_offset: u64,
-    ) -> Option<u64> {
-        let phase = vmo_offset % LARGE_PAGE;
-        let large =
-            length >= LARGE_PAGE && alignment < LARGE_PAGE && phase.is_multiple_of(alignment);
-        let (alignment, phase) = if large {
-            (LARGE_PAGE, phase)
-        } else {
-            (alignment, 0)
-        };
-        let place = |from: u64| {
-            let base = from
-                .saturating_sub(phase)
-                .checked_next_multiple_of(alignment)?;
-            let base = base.checked_add(phase)?;
-            if base >= from {
-                Some(base)
-            } else {
-                base.checked_add(alignment)
-            }
-        };
-        let mut from = low;
-        let mappings = &self.processes.get(&process)?.mappings;
-        for mapping in mappings.values() {
-            let base = place(from)?;
-            if base.checked_add(length)? <= mapping.base && base + length <= high {
-                return Some(base);
-            }
-            from = from.max(mapping.end());
-        }
-        let base = place(from)?;
-        (base.checked_add(length)? <= high).then_some(base)
     }
 }

@@ -61,7 +61,7 @@ pub(crate) enum Body {
     /// `zx_vmo_op_range`.
     RangeOp(crate::range_ops::RangeOp),
     /// Waits for page tables to be flushed.
-    Flush(crate::vmar::Flushing),
+    Flush(crate::flush::Flushing),
     /// Gives a contiguous VMO its pages.
     Contiguous(crate::device_vmo::Contiguous),
 }

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use protocol::{MAX_VMO_SIZE, PAGE_SIZE, RawHandle, Rights, Status};
 
+use crate::flush::flushing;
 use crate::handle::require;
 use crate::ids::{Token, VmoId};
 use crate::kernel::{Begin, Caller, Kernel};
@@ -68,12 +69,20 @@ impl Kernel {
         if size == vmo.stream_size {
             return Ok(None);
         }
-        let from = size.min(vmo.stream_size);
+        let old = std::mem::replace(&mut vmo.stream_size, size);
+        let from = size.min(old);
         let length = vmo.size - from;
-        vmo.stream_size = size;
+        let mapped = match size < old {
+            true => self.mapped_beyond_stream(id, size),
+            false => Vec::new(),
+        };
         let (vmo, from) = self.root(id, from);
         let zeroing = Zeroing::new(vmo, from, length).pages_first();
-        Ok(Some(Body::StreamSize(zeroing)))
+        let zeroing = Body::StreamSize(zeroing);
+        Ok(Some(match mapped.is_empty() {
+            true => zeroing,
+            false => flushing(mapped, Some(zeroing)),
+        }))
     }
 
     /// Zeros what a change of content size uncovered; another change may have cut it off.

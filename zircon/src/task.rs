@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::{RawHandle, Rights, Signals, Status, USER_BASE, USER_END};
+use protocol::{RawHandle, Rights, Signals, Status, USER_END};
 
 use crate::handle::HandleTable;
 use crate::header::Header;
@@ -11,7 +11,6 @@ use crate::kernel::{Begin, Caller, Kernel, Started};
 use crate::mappings::Mapping;
 use crate::op::StepResult;
 use crate::user::AfterCopyIn;
-use crate::vmar::Vmar;
 use crate::work::{Access, Exception, ExceptionKind, Work};
 
 /// Return code of a process that an exception ended (`ZX_TASK_RETCODE_EXCEPTION_KILL`).
@@ -28,6 +27,10 @@ pub(crate) struct Job {
 pub(crate) struct Process {
     pub header: Header,
     pub handles: HandleTable,
+    /// Its root VMAR.
+    pub root: VmarId,
+    /// VMARs below the root.
+    pub child_vmars: usize,
     pub mappings: BTreeMap<u64, Mapping>,
     pub threads: BTreeSet<ThreadId>,
     pub deny_new_vmo: bool,
@@ -78,33 +81,27 @@ impl Kernel {
             },
         );
         let process = ProcessId(self.next_koid());
+        let root = self.new_root_vmar(process);
         let mut header = Header::new(Signals::empty());
         header.set_name(name.as_bytes());
         let new = Process {
             header,
             handles: HandleTable::default(),
+            root,
+            child_vmars: 0,
             mappings: BTreeMap::new(),
             threads: BTreeSet::new(),
             deny_new_vmo,
             ended: false,
         };
         self.processes.insert(process, new);
-        let vmar = VmarId(self.next_koid());
-        let header = Header::new(Signals::empty());
-        let root = Vmar {
-            header,
-            process,
-            base: USER_BASE,
-            size: USER_END - USER_BASE,
-        };
-        self.vmars.insert(vmar, root);
         let thread = self.new_thread(process, b"main")?;
         let root_rights = Rights::DEFAULT_VMAR | Rights::READ | Rights::WRITE | Rights::EXECUTE;
         let mut give = |object, rights| self.give_handle(process, object, rights);
         Ok(NewProcess {
             process,
             thread,
-            vmar_handle: give(ObjectRef::Vmar(vmar), root_rights)?,
+            vmar_handle: give(ObjectRef::Vmar(root), root_rights)?,
             process_handle: give(ObjectRef::Process(process), Rights::DEFAULT_PROCESS)?,
             thread_handle: give(ObjectRef::Thread(thread), Rights::DEFAULT_THREAD)?,
             job_handle: give(ObjectRef::Job(job), Rights::DEFAULT_JOB)?,
@@ -284,7 +281,7 @@ impl Kernel {
         for thread in threads {
             self.end_thread(thread);
         }
-        self.remove_all_mappings(id);
+        self.end_address_space(id);
         let handles = self
             .processes
             .get(&id)

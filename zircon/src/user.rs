@@ -4,7 +4,7 @@ use protocol::options::VmoOptions;
 use protocol::{PAGE_SIZE, RawHandle, Status};
 
 use crate::channel::WriteArgs;
-use crate::ids::{ProcessId, ThreadId, Token, VmoId};
+use crate::ids::{ProcessId, ThreadId, Token, VmarId, VmoId};
 use crate::kernel::{Caller, Kernel};
 use crate::look::Seen;
 use crate::memory::{MemoryOp, MemoryResult};
@@ -95,11 +95,13 @@ pub(crate) enum Undo {
     Handles(ProcessId, Vec<RawHandle>),
     /// Unmap the mapping that nobody learned of.
     Mapping(ProcessId, u64, u64),
+    /// Destroy the VMAR, and close the handle to it, that nobody learned of.
+    Vmar(ProcessId, RawHandle, VmarId),
 }
 
 impl Kernel {
     /// What stands behind `address`: NOT_FOUND without a mapping, ACCESS_DENIED without permission, OUT_OF_RANGE past
-    /// the VMO's end.
+    /// the end of the VMO, or of its stream.
     pub(crate) fn user_run(
         &self,
         process: ProcessId,
@@ -113,11 +115,11 @@ impl Kernel {
         }
         let into = address - mapping.base;
         let offset = mapping.vmo_offset + into;
-        let size = self.vmos.get(&mapping.vmo).map_or(0, |vmo| vmo.size);
-        if offset >= size {
+        let reach = self.reach(&mapping);
+        if offset >= reach {
             return Err(Status::OUT_OF_RANGE);
         }
-        let length = length.min(mapping.length - into).min(size - offset);
+        let length = length.min(mapping.length - into).min(reach - offset);
         let (vmo, offset) = self.root(mapping.vmo, offset);
         Ok(UserRun {
             vmo,
@@ -343,6 +345,16 @@ impl Kernel {
             }
             Undo::Mapping(process, address, length) => {
                 self.remove_mappings(*process, *address, *length)
+            }
+            Undo::Vmar(process, handle, vmar) => {
+                let place = self
+                    .live_vmar(*vmar)
+                    .map(|vmar| (vmar.process, vmar.base, vmar.size));
+                if let Ok((owner, base, size)) = place {
+                    self.destroy_vmar(*vmar);
+                    self.remove_mappings(owner, base, size);
+                }
+                let _ = self.close_handle(*process, *handle);
             }
         }
     }

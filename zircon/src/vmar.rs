@@ -1,357 +1,370 @@
-//! Address spaces: mappings of VMOs, and the calls that change them.
+//! VMARs: the tree of regions of an address space, `zx_vmar_allocate` and `zx_vmar_destroy`.
 //!
-//! The core keeps the mappings; page tables are the VMM's. Taking something away (unmap, protect, overwrite) is only over
-//! when the VMM has dropped what its tables said about the range on every vCPU ([`crate::Work::Flush`]).
+//! A VMAR knows its children; mappings are in the process's table ([`crate::mappings`]), each with the VMAR it was made in.
+//! What lies directly in a VMAR, child or mapping, never overlaps. Closing the last handle of a VMAR leaves it where it is;
+//! it goes when it, or one it lies in, is destroyed, or with its process. A handle that is left then finds it dead.
 
-use protocol::options::{VmOptions, VmoOptions};
-use protocol::{PAGE_SIZE, RawHandle, Rights, Status, USER_BASE, USER_END};
+use std::collections::BTreeMap;
 
-use crate::handle::require;
+use protocol::options::VmOptions;
+use protocol::{PAGE_SIZE, RawHandle, Rights, Signals, Status, USER_BASE, USER_END};
+
+use crate::flush::flushing;
 use crate::header::Header;
-use crate::ids::{ProcessId, Token, VmarId, VmoId};
+use crate::ids::{ObjectRef, ProcessId, VmarId};
 use crate::kernel::{Begin, Caller, Kernel};
-use crate::mappings::{MappedRun, Mapping};
-use crate::op::{Body, Step, StepResult, Waiting};
+use crate::op::Body;
 use crate::user::{CopyOut, Undo};
-use crate::work::Work;
 
-/// Most mappings of a process: what a program can make the core keep is bounded.
-const MAX_MAPPINGS: usize = 1 << 16;
+/// Most mappings and child VMARs of a process: what a program can make the core keep is bounded.
+const MAX_REGIONS: usize = 1 << 16;
 
-/// The root VMAR of a process.
+/// A region of an address space.
 #[derive(Clone, Debug)]
 pub(crate) struct Vmar {
     pub header: Header,
     pub process: ProcessId,
+    /// The VMAR that it lies in; `None` for a root.
+    pub parent: Option<VmarId>,
     pub base: u64,
     pub size: u64,
+    /// CAN_MAP_* bits: what may be done in it.
+    pub can_map: VmOptions,
+    /// Child VMARs by their base, with their ends.
+    pub children: BTreeMap<u64, (u64, VmarId)>,
+    /// It was destroyed.
+    pub dead: bool,
 }
 
-/// Waits until page tables are flushed, then ends the call.
-#[derive(Clone, Debug)]
-pub(crate) struct Flushing {
-    pub process: ProcessId,
-    pub start: u64,
-    pub end: u64,
-    /// The flush was asked for.
-    pub asked: bool,
-    pub flushed: bool,
-    /// What the call returns then.
-    pub then: Option<CopyOut>,
+impl Vmar {
+    pub fn end(&self) -> u64 {
+        self.base + self.size
+    }
+
+    /// Child VMARs that overlap `[start, end)`: their bases, ends and ids, in order.
+    pub fn children_in(&self, start: u64, end: u64) -> Vec<(u64, u64, VmarId)> {
+        let before = self.children.range(..start).next_back();
+        let near = before.into_iter().chain(self.children.range(start..end));
+        near.map(|(&base, &(child_end, id))| (base, child_end, id))
+            .filter(|&(_, child_end, _)| child_end > start)
+            .collect()
+    }
 }
 
-/// The three PERM bits.
-fn perms_of(options: VmOptions) -> VmOptions {
-    options & (VmOptions::PERM_READ | VmOptions::PERM_WRITE | VmOptions::PERM_EXECUTE)
-}
-
-/// The PERM bits that a handle's rights allow.
-fn perms_allowed(rights: Rights) -> VmOptions {
-    let mut perms = VmOptions::empty();
-    perms.set(VmOptions::PERM_READ, rights.contains(Rights::READ));
-    perms.set(VmOptions::PERM_WRITE, rights.contains(Rights::WRITE));
-    perms.set(VmOptions::PERM_EXECUTE, rights.contains(Rights::EXECUTE));
-    perms
-}
-
-/// The arguments of `zx_vmar_map`, in its order.
+/// What a new mapping or VMAR asks for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct MapArgs {
-    pub vmar: RawHandle,
-    pub options: u32,
-    pub vmar_offset: u64,
-    pub vmo: RawHandle,
-    pub vmo_offset: u64,
+pub(crate) struct Spot {
+    pub options: VmOptions,
+    /// The offset argument: see SPECIFIC and OFFSET_IS_UPPER_LIMIT.
+    pub offset: u64,
     pub length: u64,
-    pub out: u64,
+    /// A power of two, at least the page size.
+    pub alignment: u64,
+    /// Offset in the VMO, which large pages have to match; 0 for a VMAR.
+    pub vmo_offset: u64,
+}
+
+/// The options without the top byte, which asks for an alignment in bytes: INVALID_ARGS for bits that mean nothing.
+pub(crate) fn split_options(options: u32) -> Result<(VmOptions, u64), Status> {
+    let alignment = match options >> 24 {
+        0 => PAGE_SIZE,
+        log2 @ 10..=32 => PAGE_SIZE.max(1 << log2),
+        _ => return Err(Status::INVALID_ARGS),
+    };
+    let options = VmOptions::from_bits(options & 0xFF_FFFF).ok_or(Status::INVALID_ARGS)?;
+    Ok((options, alignment))
+}
+
+/// The rights that go with CAN_MAP_* or PERM_* bits.
+fn rights_for(options: VmOptions, bits: [VmOptions; 3]) -> Rights {
+    let [read, write, execute] = bits.map(|bit| options.contains(bit));
+    let mut rights = Rights::empty();
+    rights.set(Rights::READ, read);
+    rights.set(Rights::WRITE, write);
+    rights.set(Rights::EXECUTE, execute);
+    rights
+}
+
+const CAN_MAP_RWX: [VmOptions; 3] = [
+    VmOptions::CAN_MAP_READ,
+    VmOptions::CAN_MAP_WRITE,
+    VmOptions::CAN_MAP_EXECUTE,
+];
+
+/// The rights that PERM_* bits need.
+pub(crate) fn perm_rights(options: VmOptions) -> Rights {
+    let perms = [
+        VmOptions::PERM_READ,
+        VmOptions::PERM_WRITE,
+        VmOptions::PERM_EXECUTE,
+    ];
+    rights_for(options, perms)
+}
+
+fn can_map_rights(options: VmOptions) -> Rights {
+    rights_for(options, CAN_MAP_RWX)
 }
 
 impl Kernel {
-    pub(crate) fn sys_vmar_map(&mut self, caller: Caller, args: MapArgs) -> Begin {
-        let (vmar_id, vmar_rights) =
-            self.typed::<VmarId>(caller.process, args.vmar, Rights::empty())?;
-        let (vmo, vmo_rights) = self.typed::<VmoId>(caller.process, args.vmo, Rights::empty())?;
-        require(vmo_rights, Rights::MAP)?;
-        // The top byte asks for an alignment.
-        let alignment = match args.options >> 24 {
-            0 => PAGE_SIZE,
-            log2 @ 10..=32 => PAGE_SIZE.max(1 << log2),
-            _ => return Err(Status::INVALID_ARGS),
+    /// A process's root VMAR.
+    pub(crate) fn new_root_vmar(&mut self, process: ProcessId) -> VmarId {
+        let can_map = CAN_MAP_RWX
+            .into_iter()
+            .fold(VmOptions::CAN_MAP_SPECIFIC, VmOptions::union);
+        self.add_vmar(process, None, (USER_BASE, USER_END), can_map)
+    }
+
+    fn add_vmar(
+        &mut self,
+        process: ProcessId,
+        parent: Option<VmarId>,
+        (base, end): (u64, u64),
+        can_map: VmOptions,
+    ) -> VmarId {
+        let id = VmarId(self.next_koid());
+        let vmar = Vmar {
+            header: Header::new(Signals::empty()),
+            process,
+            parent,
+            base,
+            size: end - base,
+            can_map,
+            children: BTreeMap::new(),
+            dead: false,
         };
-        let options = VmOptions::from_bits(args.options & 0xFF_FFFF).ok_or(Status::INVALID_ARGS)?;
-        let perms = perms_of(options);
-        if !perms.contains(VmOptions::PERM_READ) && !perms.is_empty() {
+        self.vmars.insert(id, vmar);
+        id
+    }
+
+    /// A VMAR that was not destroyed: BAD_STATE otherwise.
+    pub(crate) fn live_vmar(&self, id: VmarId) -> Result<&Vmar, Status> {
+        let vmar = self.vmars.get(&id).filter(|vmar| !vmar.dead);
+        vmar.ok_or(Status::BAD_STATE)
+    }
+
+    pub(crate) fn sys_vmar_allocate(
+        &mut self,
+        caller: Caller,
+        parent: RawHandle,
+        options: u32,
+        (offset, length): (u64, u64),
+        (out_vmar, out_address): (u64, u64),
+    ) -> Begin {
+        let needed = can_map_rights(VmOptions::from_bits_truncate(options));
+        let (parent, _) = self.typed::<VmarId>(caller.process, parent, needed)?;
+        let (options, alignment) = split_options(options)?;
+        let can_map = CAN_MAP_RWX
+            .into_iter()
+            .fold(VmOptions::CAN_MAP_SPECIFIC, VmOptions::union);
+        let allowed = can_map
+            | VmOptions::SPECIFIC
+            | VmOptions::COMPACT
+            | VmOptions::OFFSET_IS_UPPER_LIMIT
+            | VmOptions::PERM_READ_IF_XOM_UNSUPPORTED;
+        if !length.is_multiple_of(PAGE_SIZE) || !allowed.contains(options) {
             return Err(Status::INVALID_ARGS);
         }
-        if options.contains(VmOptions::MAP_RANGE | VmOptions::SPECIFIC_OVERWRITE) {
-            return Err(Status::INVALID_ARGS);
+        let process = self.live_vmar(parent)?.process;
+        let spot = Spot {
+            options,
+            offset,
+            length,
+            alignment,
+            vmo_offset: 0,
+        };
+        let base = self.find_spot(parent, spot)?;
+        self.have_room_for_regions(process)?;
+        let can_map = options & can_map;
+        let vmar = self.add_vmar(process, Some(parent), (base, base + length), can_map);
+        if let Some(parent) = self.vmars.get_mut(&parent) {
+            parent.children.insert(base, (base + length, vmar));
         }
-        let can_map = VmOptions::CAN_MAP_SPECIFIC
-            | VmOptions::CAN_MAP_READ
-            | VmOptions::CAN_MAP_WRITE
-            | VmOptions::CAN_MAP_EXECUTE;
-        if options.intersects(can_map) {
-            return Err(Status::INVALID_ARGS);
+        if let Some(process) = self.processes.get_mut(&process) {
+            process.child_vmars += 1;
         }
-        let allowed = perms_allowed(vmo_rights & vmar_rights);
-        if !allowed.contains(perms) {
-            return Err(Status::ACCESS_DENIED);
+        let rights = Rights::DEFAULT_VMAR | can_map_rights(can_map);
+        let given = self.give_handle(caller.process, ObjectRef::Vmar(vmar), rights);
+        let handle = match given {
+            Ok(handle) => handle,
+            Err(status) => {
+                self.destroy_vmar(vmar);
+                return Err(status);
+            }
+        };
+        let copy = CopyOut {
+            process: caller.process,
+            writes: vec![
+                (out_vmar, handle.to_le_bytes().to_vec()),
+                (out_address, base.to_le_bytes().to_vec()),
+            ],
+            value: Status::OK,
+            undo: Undo::Vmar(caller.process, handle, vmar),
+        };
+        self.begin(caller, Body::CopyOut(copy), Vec::new())
+    }
+
+    /// NO_RESOURCES when a process has as many mappings and child VMARs as it may have.
+    pub(crate) fn have_room_for_regions(&self, process: ProcessId) -> Result<(), Status> {
+        let process = self.processes.get(&process).ok_or(Status::BAD_STATE)?;
+        match process.mappings.len() + process.child_vmars < MAX_REGIONS {
+            true => Ok(()),
+            false => Err(Status::NO_RESOURCES),
         }
-        let beyond = VmOptions::FAULT_BEYOND_STREAM_SIZE;
-        if options.contains(beyond) && !options.contains(VmOptions::ALLOW_FAULTS) {
-            return Err(Status::INVALID_ARGS);
-        }
-        let length = args
-            .length
-            .checked_next_multiple_of(PAGE_SIZE)
-            .filter(|&length| length > 0);
-        let length = length.ok_or(Status::INVALID_ARGS)?;
-        if !args.vmo_offset.is_multiple_of(PAGE_SIZE) {
-            return Err(Status::INVALID_ARGS);
-        }
-        args.vmo_offset
-            .checked_add(length)
-            .ok_or(Status::OUT_OF_RANGE)?;
-        let vmo_options = self.options(vmo);
-        let resizable = vmo_options.contains(VmoOptions::RESIZABLE);
-        let discardable = vmo_options.contains(VmoOptions::DISCARDABLE);
-        if options.contains(VmOptions::REQUIRE_NON_RESIZABLE) && resizable
-            || discardable && !options.contains(VmOptions::ALLOW_FAULTS)
-        {
+    }
+
+    pub(crate) fn sys_vmar_destroy(&mut self, caller: Caller, vmar: RawHandle) -> Begin {
+        let (id, _) = self.typed::<VmarId>(caller.process, vmar, Rights::OP_CHILDREN)?;
+        let vmar = self.live_vmar(id)?;
+        if vmar.parent.is_none() {
             return Err(Status::NOT_SUPPORTED);
         }
-        let vmar = self.vmars.get(&vmar_id).ok_or(Status::BAD_STATE)?;
-        let (process, low, high) = (vmar.process, vmar.base, vmar.base + vmar.size);
-        if self.mapping_count(process) >= MAX_MAPPINGS {
-            return Err(Status::NO_RESOURCES);
+        let (process, start, end) = (vmar.process, vmar.base, vmar.end());
+        self.destroy_vmar(id);
+        let taken = self.take_mappings(process, start, end);
+        let body = flushing(vec![(process, start, end)], None);
+        self.begin_holding(caller, body, taken)
+    }
+
+    /// Takes a VMAR and all VMARs in it out of the tree; their mappings are left to the caller.
+    pub(crate) fn destroy_vmar(&mut self, id: VmarId) {
+        let Some(vmar) = self.vmars.get(&id).filter(|vmar| !vmar.dead) else {
+            return;
+        };
+        let (process, parent, base) = (vmar.process, vmar.parent, vmar.base);
+        if let Some(parent) = parent.and_then(|parent| self.vmars.get_mut(&parent)) {
+            parent.children.remove(&base);
+        }
+        // Trees can be deep.
+        let mut left = vec![id];
+        let mut gone = 0;
+        while let Some(id) = left.pop() {
+            let Some(vmar) = self.vmars.get_mut(&id) else {
+                continue;
+            };
+            vmar.dead = true;
+            let children = std::mem::take(&mut vmar.children).into_values();
+            left.extend(children.map(|(_, child)| child));
+            gone += usize::from(vmar.parent.is_some());
+            if vmar.header.handles == 0 {
+                self.vmars.remove(&id);
+            }
+        }
+        if let Some(process) = self.processes.get_mut(&process) {
+            process.child_vmars -= gone;
+        }
+    }
+
+    /// The last handle of a VMAR is closed: it stays unless it was destroyed.
+    pub(crate) fn drop_vmar(&mut self, id: VmarId) {
+        if self.vmars.get(&id).is_some_and(|vmar| vmar.dead) {
+            self.vmars.remove(&id);
+        }
+    }
+
+    /// Finds the place of a new mapping or VMAR in a VMAR, which is alive. With SPECIFIC_OVERWRITE something may be there.
+    pub(crate) fn find_spot(&self, id: VmarId, spot: Spot) -> Result<u64, Status> {
+        let vmar = self.live_vmar(id)?;
+        let Spot {
+            options,
+            offset,
+            length,
+            ..
+        } = spot;
+        if length == 0 {
+            return Err(Status::INVALID_ARGS);
         }
         let overwrite = options.contains(VmOptions::SPECIFIC_OVERWRITE);
         let specific = overwrite || options.contains(VmOptions::SPECIFIC);
         let upper = options.contains(VmOptions::OFFSET_IS_UPPER_LIMIT);
-        if specific && upper {
+        if specific && upper || !specific && !upper && offset != 0 {
             return Err(Status::INVALID_ARGS);
         }
-        let base = if specific {
-            let base = low
-                .checked_add(args.vmar_offset)
-                .ok_or(Status::INVALID_ARGS)?;
-            let end = base.checked_add(length).ok_or(Status::INVALID_ARGS)?;
-            if base % alignment != 0 || end > high {
-                return Err(Status::INVALID_ARGS);
-            }
-            if !overwrite && self.is_mapped(process, base, length) {
-                return Err(Status::ALREADY_EXISTS);
-            }
-            base
-        } else {
-            if !upper && args.vmar_offset != 0 {
-                return Err(Status::INVALID_ARGS);
-            }
-            let limit = if upper {
-                low.saturating_add(args.vmar_offset).min(high)
-            } else {
-                high
-            };
-            self.find_gap(process, low, limit, length, alignment, args.vmo_offset)
-                .ok_or(Status::NO_RESOURCES)?
-        };
-        let replaced = overwrite && self.is_mapped(process, base, length);
-        let taken = match overwrite {
-            true => self.take_mappings(process, base, base + length),
-            false => Vec::new(),
-        };
-        let mapping = Mapping {
-            base,
-            length,
-            vmo,
-            vmo_offset: args.vmo_offset,
-            perms,
-            max_perms: allowed,
-        };
-        self.add_mapping(process, mapping);
-        let copy = CopyOut {
-            process: caller.process,
-            writes: vec![(args.out, base.to_le_bytes().to_vec())],
-            value: Status::OK,
-            undo: Undo::Mapping(process, base, length),
-        };
-        let body = match replaced {
-            false => Body::CopyOut(copy),
-            true => flushing(process, base, base + length, Some(copy)),
-        };
-        self.begin_holding(caller, body, taken)
-    }
-
-    /// Maps a VMO at a fixed place of an empty address space, for a program's start.
-    pub fn map_at(&mut self, process: ProcessId, run: MappedRun) -> Result<(), Status> {
-        let vmo_offset = run.page * PAGE_SIZE;
-        let (address, length) = (run.address, run.length);
-        let end = address
-            .checked_add(length)
-            .filter(|&end| end <= USER_END && length > 0);
-        if end.is_none()
-            || !(address | length | vmo_offset).is_multiple_of(PAGE_SIZE)
-            || address < USER_BASE
-        {
+        if !offset.is_multiple_of(PAGE_SIZE) {
             return Err(Status::INVALID_ARGS);
         }
-        if self.is_mapped(process, address, length) {
-            return Err(Status::ALREADY_EXISTS);
-        }
-        let mut perms = VmOptions::PERM_READ;
-        perms.set(VmOptions::PERM_WRITE, run.write);
-        perms.set(VmOptions::PERM_EXECUTE, run.execute);
-        let (vmo, max_perms) = (run.vmo, perms);
-        let mapping = Mapping {
-            base: address,
-            length,
-            vmo,
-            vmo_offset,
-            perms,
-            max_perms,
-        };
-        self.add_mapping(process, mapping);
-        Ok(())
-    }
-
-    pub(crate) fn sys_vmar_unmap(
-        &mut self,
-        caller: Caller,
-        vmar: RawHandle,
-        address: u64,
-        length: u64,
-    ) -> Begin {
-        let (process, end) = self.vmar_range(caller, vmar, address, length)?;
-        if !self.is_mapped(process, address, end - address) {
-            return Err(Status::NOT_FOUND);
-        }
-        let taken = self.take_mappings(process, address, end);
-        self.begin_holding(caller, flushing(process, address, end, None), taken)
-    }
-
-    /// Starts an operation that keeps VMOs alive which have lost a mapping: their storage must not go before page tables
-    /// have forgotten it.
-    fn begin_holding(&mut self, caller: Caller, body: Body, taken: Vec<VmoId>) -> Begin {
-        let begun = self.begin(caller, body, taken.clone());
-        self.release_all(taken);
-        begun
-    }
-
-    pub(crate) fn release_all(&mut self, taken: Vec<VmoId>) {
-        for vmo in taken {
-            self.release(vmo);
-        }
-    }
-
-    pub(crate) fn sys_vmar_protect(
-        &mut self,
-        caller: Caller,
-        vmar: RawHandle,
-        options: u32,
-        address: u64,
-        length: u64,
-    ) -> Begin {
-        let options = VmOptions::from_bits(options).ok_or(Status::INVALID_ARGS)?;
-        let perms = perms_of(options);
-        if perms != options || (!perms.contains(VmOptions::PERM_READ) && !perms.is_empty()) {
-            return Err(Status::INVALID_ARGS);
-        }
-        let (process, end) = self.vmar_range(caller, vmar, address, length)?;
-        let (_, rights) = self.typed::<VmarId>(caller.process, vmar, Rights::empty())?;
-        if !perms_allowed(rights).contains(perms) {
+        if (specific || upper) && !vmar.can_map.contains(VmOptions::CAN_MAP_SPECIFIC) {
             return Err(Status::ACCESS_DENIED);
         }
-        let mappings = self.mappings_in(process, address, end);
-        let mut covered = address;
-        for mapping in &mappings {
-            if mapping.base > covered {
-                return Err(Status::NOT_FOUND);
-            }
-            if !mapping.max_perms.contains(perms) {
-                return Err(Status::ACCESS_DENIED);
-            }
-            covered = mapping.end();
+        let fits = if upper {
+            offset <= vmar.size && length <= offset
+        } else {
+            offset < vmar.size && length <= vmar.size - offset
+        };
+        if !fits {
+            return Err(Status::INVALID_ARGS);
         }
-        if covered < end {
-            return Err(Status::NOT_FOUND);
+        if !specific {
+            let high = if upper {
+                vmar.base + offset
+            } else {
+                vmar.end()
+            };
+            return self.find_gap(vmar, high, spot).ok_or(Status::NO_RESOURCES);
         }
-        let taken = self.take_mappings(process, address, end);
-        for mapping in mappings {
-            self.add_mapping(
-                process,
-                Mapping {
-                    perms,
-                    ..mapping.part(address, end)
-                },
-            );
+        let base = vmar.base + offset;
+        if !base.is_multiple_of(spot.alignment) {
+            return Err(Status::INVALID_ARGS);
         }
-        self.begin_holding(caller, flushing(process, address, end, None), taken)
+        if !overwrite && self.is_occupied(vmar, base, base + length) {
+            return Err(Status::ALREADY_EXISTS);
+        }
+        Ok(base)
     }
 
-    /// The range of an unmap or protect: (process, end). INVALID_ARGS when it is empty, unaligned or outside.
-    fn vmar_range(
+    fn is_occupied(&self, vmar: &Vmar, start: u64, end: u64) -> bool {
+        !vmar.children_in(start, end).is_empty() || self.is_mapped(vmar.process, start, end - start)
+    }
+
+    /// The lowest gap below `high`. What is large is placed so that 2 MiB pages can serve it, if there is room for that.
+    fn find_gap(&self, vmar: &Vmar, high: u64, spot: Spot) -> Option<u64> {
+        const LARGE_PAGE: u64 = 2 << 20;
+        let phase = spot.vmo_offset % LARGE_PAGE;
+        let large = spot.length >= LARGE_PAGE
+            && spot.alignment < LARGE_PAGE
+            && phase.is_multiple_of(spot.alignment);
+        let gap = |alignment, phase| self.lowest_gap(vmar, high, spot.length, (alignment, phase));
+        large
+            .then(|| gap(LARGE_PAGE, phase))
+            .flatten()
+            .or_else(|| gap(spot.alignment, 0))
+    }
+
+    /// The lowest gap of `length` bytes in `vmar` below `high`, `phase` bytes after a multiple of `alignment`.
+    fn lowest_gap(
         &self,
-        caller: Caller,
-        vmar: RawHandle,
-        address: u64,
+        vmar: &Vmar,
+        high: u64,
         length: u64,
-    ) -> Result<(ProcessId, u64), Status> {
-        let (id, _) = self.typed::<VmarId>(caller.process, vmar, Rights::empty())?;
-        let vmar = self.vmars.get(&id).ok_or(Status::BAD_STATE)?;
-        let length = length
-            .checked_next_multiple_of(PAGE_SIZE)
-            .filter(|&length| length > 0);
-        let end = length.and_then(|length| address.checked_add(length));
-        let end = end.filter(|&end| end <= vmar.base + vmar.size && address >= vmar.base);
-        match end {
-            Some(end) if address.is_multiple_of(PAGE_SIZE) => Ok((vmar.process, end)),
-            _ => Err(Status::INVALID_ARGS),
+        (alignment, phase): (u64, u64),
+    ) -> Option<u64> {
+        let mappings = &self.processes.get(&vmar.process)?.mappings;
+        let mappings = mappings.range(vmar.base..high);
+        let mut mappings = mappings
+            .map(|(&base, mapping)| (base, mapping.end()))
+            .peekable();
+        let children = vmar.children.iter();
+        let mut children = children.map(|(&base, &(end, _))| (base, end)).peekable();
+        let mut from = vmar.base;
+        loop {
+            let behind = (from % alignment).checked_sub(phase).filter(|&n| n > 0);
+            let base = match behind {
+                Some(behind) => from.checked_add(alignment - behind)?,
+                None => from + (phase - from % alignment),
+            };
+            let end = base.checked_add(length).filter(|&end| end <= high)?;
+            let child_first = match (children.peek(), mappings.peek()) {
+                (Some(child), Some(mapping)) => child < mapping,
+                (child, _) => child.is_some(),
+            };
+            let next = if child_first {
+                children.next()
+            } else {
+                mappings.next()
+            };
+            match next {
+                Some((occupied, occupied_end)) if occupied < end => from = from.max(occupied_end),
+                _ => return Some(base),
+            }
         }
     }
-
-    pub(crate) fn step_flush(&mut self, token: Token, flushing: &mut Flushing) -> StepResult {
-        let Flushing {
-            process,
-            start,
-            end,
-            ..
-        } = *flushing;
-        if !flushing.asked {
-            flushing.asked = true;
-            self.work.push_back(Work::Flush {
-                process,
-                start,
-                end,
-                token,
-            });
-        }
-        if !flushing.flushed {
-            return Ok(Step::Wait(Waiting::Outside));
-        }
-        match flushing.then.take() {
-            Some(copy) => Ok(Step::Become(Body::CopyOut(copy))),
-            None => Ok(Step::Done(0)),
-        }
-    }
-
-    /// A [`Work::Flush`] was carried out.
-    pub fn flush_done(&mut self, now: i64, token: Token) {
-        self.now = now;
-        if let Some(Body::Flush(flushing)) = self.ops.get_mut(&token).map(|op| &mut op.body) {
-            flushing.flushed = true;
-            self.wake(token);
-        }
-        self.settle();
-    }
-}
-
-pub(crate) fn flushing(process: ProcessId, start: u64, end: u64, then: Option<CopyOut>) -> Body {
-    Body::Flush(Flushing {
-        process,
-        start,
-        end,
-        asked: false,
-        flushed: false,
-        then,
-    })
 }

@@ -241,6 +241,28 @@ fn vmo_create_physical_shows_the_granted_range() {
 }
 
 #[test]
+fn vmar_map_of_physical_and_contiguous_vmos() {
+    let mut m = TestMachine::new();
+    let (range, base) = mmio(&mut m, 4);
+    let window = physical(&mut m, range, base, 2 * PAGE_SIZE).unwrap();
+    let bti = bti(&mut m);
+    let piece = contiguous(&mut m, bti, 2 * PAGE_SIZE, 0).unwrap();
+    let beyond = 0x9001;
+    for vmo in [window, piece] {
+        let no_map = m.without(vmo, Rights::MAP);
+        let got = m.vmar_map(beyond, 1, no_map, 1, 0);
+        assert_eq!(got, Err(Status::NOT_SUPPORTED));
+    }
+    for (offset, pages) in [(0, 3), (1, 2), (2, 1)] {
+        let (offset, length) = (offset * PAGE_SIZE, pages * PAGE_SIZE);
+        let got = m.vmar_map(3, 1, window, offset, length);
+        assert_eq!(got, Err(Status::OUT_OF_RANGE), "not beyond its end");
+        assert!(m.vmar_map(3, 0, piece, offset, length).is_ok());
+    }
+    assert!(m.vmar_map(3, 0, window, PAGE_SIZE, PAGE_SIZE).is_ok());
+}
+
+#[test]
 fn vmo_create_physical_order_of_checks() {
     let mut m = TestMachine::new();
     let (range, base) = mmio(&mut m, 4);

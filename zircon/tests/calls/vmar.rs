@@ -10,13 +10,17 @@ use crate::common::{NOWHERE, Order, Touch};
 const R: u32 = 1;
 const RW: u32 = 3;
 const X: u32 = 4;
+const COMPACT: u32 = 8;
 const SPECIFIC: u32 = 0x10;
 const OVERWRITE: u32 = 0x20;
 const MAP_RANGE: u32 = 0x400;
 const NON_RESIZABLE: u32 = 0x800;
 const ALLOW_FAULTS: u32 = 0x1000;
 const UPPER_LIMIT: u32 = 0x2000;
+const XOM: u32 = 0x4000;
 const BEYOND_STREAM: u32 = 0x8000;
+/// Size of the root VMAR.
+const WHOLE: u64 = USER_END - USER_BASE;
 
 #[test]
 fn vmar_map_order_of_checks() {
@@ -41,25 +45,29 @@ fn vmar_map_order_of_checks() {
         (vmar, R | MAP_RANGE | OVERWRITE, 1, no_read, 1, 0, invalid),
         (vmar, R | 0x40, 1, no_read, 1, 0, invalid),
         (vmar, R | 0x200, 1, no_read, 1, 0, invalid),
-        (vmar, R | 0x10_0000, 1, no_read, 1, 0, invalid),
+        (vmar, R | 0x10_0000, 1, no_read, 1, 0, denied),
+        (vmar, X | XOM, 1, no_read, 1, 0, denied),
         (vmar, R, 1, no_read, 1, 0, denied),
         (vmar, RW, 1, no_write, 1, 0, denied),
         (vmar, R | X, 1, vmo, 1, 0, denied),
-        (vmar, R | BEYOND_STREAM, 1, vmo, 1, 0, invalid),
-        (vmar, R, 0, vmo, 0, 0, invalid),
-        (vmar, R, 0, vmo, 1, page, invalid),
-        (vmar, R, 0, vmo, 0, u64::MAX, invalid),
-        (vmar, R, 0, vmo, u64::MAX - 4095, page, Status::OUT_OF_RANGE),
+        (vmar, R | BEYOND_STREAM, 1, discardable, 1, 0, invalid),
+        (vmar, R | 0x10_0000, 1, discardable, 1, 0, invalid),
+        (vmar, R | 9 << 24, 1, discardable, 1, 0, invalid),
         (
             vmar,
             R | NON_RESIZABLE,
-            0,
+            1,
             resizable,
+            1,
             0,
-            page,
             Status::NOT_SUPPORTED,
         ),
-        (vmar, R, 0, discardable, 0, page, Status::NOT_SUPPORTED),
+        (vmar, R, 1, discardable, 1, 0, Status::NOT_SUPPORTED),
+        (vmar, R | COMPACT, 0, vmo, 0, u64::MAX, invalid),
+        (vmar, R, 0, vmo, 1, u64::MAX, invalid),
+        (vmar, R, 1, vmo, 0, u64::MAX, Status::OUT_OF_RANGE),
+        (vmar, R, 1, vmo, u64::MAX - 4095, page, Status::OUT_OF_RANGE),
+        (vmar, R, 0, vmo, 0, 0, invalid),
         (vmar, R, page, vmo, 0, page, invalid),
         (vmar, R | SPECIFIC, 1, vmo, 0, page, invalid),
         (vmar, R | SPECIFIC, USER_END, vmo, 0, page, invalid),
@@ -82,17 +90,12 @@ fn vmar_map_order_of_checks() {
             page,
             invalid,
         ),
-        (vmar, R, 0, vmo, 0, USER_END, Status::NO_RESOURCES),
-        (vmar, R, 0, vmo, 0, MAX_VMO_SIZE, Status::NO_RESOURCES),
-        (
-            vmar,
-            R | UPPER_LIMIT,
-            page,
-            vmo,
-            0,
-            2 * page,
-            Status::NO_RESOURCES,
-        ),
+        (vmar, R, 0, vmo, 0, USER_END, invalid),
+        (vmar, R, 0, vmo, 0, MAX_VMO_SIZE, invalid),
+        (vmar, R, 0, vmo, 0, WHOLE, Status::NO_RESOURCES),
+        (vmar, R | UPPER_LIMIT, page, vmo, 0, 2 * page, invalid),
+        (vmar, R | UPPER_LIMIT, page + 8, vmo, 0, page, invalid),
+        (vmar, R | UPPER_LIMIT, WHOLE + page, vmo, 0, page, invalid),
     ] {
         let args = [
             vmar.into(),
@@ -296,7 +299,7 @@ fn vmar_map_upper_limit() {
         m.vmar_map(R | UPPER_LIMIT, 8192, vmo, 0, 4096),
         Err(Status::NO_RESOURCES)
     );
-    assert!(m.vmar_map(R | UPPER_LIMIT, u64::MAX, vmo, 0, 4096).is_ok());
+    assert!(m.vmar_map(R | UPPER_LIMIT, WHOLE, vmo, 0, 4096).is_ok());
 }
 
 #[test]
@@ -432,14 +435,34 @@ fn vmar_protect_rows() {
         }
         assert_eq!(got, Err(status), "{options:#x} {address:#x} {length:#x}");
     }
-    let vmar = m.main.vmar_handle;
-    assert_ne!(vmar, 0);
-    for (handle, status) in [(BAD, Status::BAD_HANDLE), (vmo, Status::WRONG_TYPE)] {
-        assert_eq!(
-            m.call(N::VmarProtect, &[handle.into(), 1, at, 4096]),
-            status
-        );
+    let no_write = m.without(m.main.vmar_handle, Rights::WRITE);
+    for (handle, status) in [
+        (BAD, Status::BAD_HANDLE),
+        (vmo, Status::WRONG_TYPE),
+        (no_write, Status::ACCESS_DENIED),
+    ] {
+        // All else is wrong as well: WRITE without READ, an unaligned address, no length.
+        assert_eq!(m.call(N::VmarProtect, &[handle.into(), 2, 1, 0]), status);
     }
+}
+
+/// Execute-only becomes readable and executable where page tables cannot have it.
+#[test]
+fn vmar_map_and_protect_read_if_xom_unsupported() {
+    let mut m = TestMachine::new();
+    let vmo = m.vmo(1);
+    let thread = m.thread();
+    let at = m.vmar_map(XOM, 0, vmo, 0, 4096).unwrap();
+    assert_eq!(m.touch(thread, at, Access::Read), Touch::Done);
+    m.vmar_protect(0, at, 4096).unwrap();
+    assert_eq!(m.kernel.mapped_run(m.main.process, at), None);
+    m.vmar_protect(XOM, at, 4096).unwrap();
+    assert_eq!(m.touch(thread, at, Access::Read), Touch::Done);
+    assert_eq!(
+        m.vmar_protect(X | XOM, at, 4096),
+        Err(Status::ACCESS_DENIED),
+        "the VMO's handle cannot execute"
+    );
 }
 
 #[test]

@@ -366,6 +366,7 @@ impl TestMachine {
 
     // ---- mappings
 
+    /// `zx_vmar_map` in the root VMAR.
     pub fn vmar_map(
         &mut self,
         options: u32,
@@ -374,13 +375,37 @@ impl TestMachine {
         vmo_offset: u64,
         length: u64,
     ) -> Result<u64, Status> {
+        let vmar = self.main.vmar_handle;
+        self.map_at(vmar, options, vmar_offset, (vmo, vmo_offset), length)
+    }
+
+    /// `zx_vmar_map` of a VMO from its start.
+    pub fn map_in(
+        &mut self,
+        vmar: u32,
+        options: u32,
+        vmar_offset: u64,
+        vmo: u32,
+        length: u64,
+    ) -> Result<u64, Status> {
+        self.map_at(vmar, options, vmar_offset, (vmo, 0), length)
+    }
+
+    pub fn map_at(
+        &mut self,
+        vmar: u32,
+        options: u32,
+        vmar_offset: u64,
+        (vmo, vmo_offset): (u32, u64),
+        length: u64,
+    ) -> Result<u64, Status> {
         let out = self.alloc(8);
-        let vmar = handle(self.main.vmar_handle);
+        let (vmar, vmo) = (handle(vmar), handle(vmo));
         let args = [
             vmar,
             options.into(),
             vmar_offset,
-            handle(vmo),
+            vmo,
             vmo_offset,
             length,
             out,
@@ -395,13 +420,44 @@ impl TestMachine {
     }
 
     pub fn vmar_unmap(&mut self, address: u64, length: u64) -> Result<(), Status> {
-        let vmar = handle(self.main.vmar_handle);
-        self.done(N::VmarUnmap, &[vmar, address, length])
+        self.unmap_in(self.main.vmar_handle, address, length)
+    }
+
+    pub fn unmap_in(&mut self, vmar: u32, address: u64, length: u64) -> Result<(), Status> {
+        self.done(N::VmarUnmap, &[handle(vmar), address, length])
     }
 
     pub fn vmar_protect(&mut self, options: u32, address: u64, length: u64) -> Result<(), Status> {
-        let vmar = handle(self.main.vmar_handle);
-        self.done(N::VmarProtect, &[vmar, options.into(), address, length])
+        self.protect_in(self.main.vmar_handle, options, address, length)
+    }
+
+    pub fn protect_in(
+        &mut self,
+        vmar: u32,
+        options: u32,
+        address: u64,
+        length: u64,
+    ) -> Result<(), Status> {
+        let args = [handle(vmar), options.into(), address, length];
+        self.done(N::VmarProtect, &args)
+    }
+
+    /// A new child VMAR: handle and base.
+    pub fn vmar_allocate(
+        &mut self,
+        parent: u32,
+        options: u32,
+        offset: u64,
+        size: u64,
+    ) -> Result<(u32, u64), Status> {
+        let (out, address) = (self.alloc(4), self.alloc(8));
+        let args = [handle(parent), options.into(), offset, size, out, address];
+        self.done(N::VmarAllocate, &args)?;
+        Ok((self.peek_u32(out), self.peek_u64(address)))
+    }
+
+    pub fn vmar_destroy(&mut self, vmar: u32) -> Result<(), Status> {
+        self.done(N::VmarDestroy, &[handle(vmar)])
     }
 
     // ---- calls of other threads that block
