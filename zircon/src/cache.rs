@@ -43,13 +43,14 @@ impl Kernel {
         let (id, _) = self.typed::<VmoId>(caller.process, raw, Rights::MAP)?;
         let vmo = self.vmos.get_mut(&id).ok_or(Status::INTERNAL)?;
         let own = matches!(vmo.kind, VmoKind::Anonymous | VmoKind::Physical { .. });
-        let child = vmo.cow.is_some() || matches!(vmo.kind, VmoKind::Slice { .. });
+        let window = matches!(vmo.kind, VmoKind::Slice { .. } | VmoKind::Reference { .. });
+        let child = window || vmo.is_clone;
         let special = !own
             || vmo
                 .options
                 .contains(protocol::options::VmoOptions::DISCARDABLE);
         if vmo.mappings > 0
-            || vmo.children > 0
+            || !vmo.children.is_empty()
             || child
             || (special && policy != CachePolicy::Cached)
         {
@@ -74,14 +75,13 @@ impl Kernel {
     }
 
     /// Whether a VMO is a physical one, or a slice of one.
-    pub(crate) fn is_physical(&self, mut id: VmoId) -> bool {
-        loop {
-            match self.vmos.get(&id).map(|vmo| &vmo.kind) {
-                Some(VmoKind::Slice { parent, .. }) => id = *parent,
-                Some(VmoKind::Physical { .. }) => return true,
-                _ => return false,
-            }
-        }
+    pub(crate) fn is_physical(&self, id: VmoId) -> bool {
+        let physical = |id| {
+            let vmo = self.vmos.get(&id);
+            vmo.is_some_and(|vmo| matches!(vmo.kind, VmoKind::Physical { .. }))
+        };
+        let owner = self.vmos.get(&id).and_then(|vmo| vmo.owner());
+        physical(id) || owner.is_some_and(physical)
     }
 
     /// Whether a VMO is contiguous, or a slice of one that is.

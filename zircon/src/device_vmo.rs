@@ -167,7 +167,7 @@ impl Kernel {
         let kind = VmoKind::Physical { region, offset };
         let mut vmo = Vmo::new(size, 0, VmoOptions::empty(), kind);
         vmo.cache_policy = CachePolicy::Uncached;
-        self.hold(region);
+        self.hold_storage(region);
         let id = self.add_vmo(vmo);
         self.return_handle(caller, ObjectRef::Vmo(id), Rights::DEFAULT_VMO, out)
     }

@@ -4,6 +4,7 @@ use protocol::syscall::SyscallNumber as N;
 use protocol::{RawHandle, Rights, Status};
 
 use crate::channel::{ReadArgs, WriteArgs};
+use crate::children::ChildArgs;
 use crate::handle::Handle;
 use crate::ids::ProcessId;
 use crate::info::InfoOut;
@@ -65,7 +66,16 @@ impl Kernel {
                 };
                 self.sys_vmo_op_range(caller, args)
             }
-            N::VmoCreateChild => self.sys_vmo_create_child(caller, h0, a1 as u32, a2, a3, a4),
+            N::VmoCreateChild => {
+                let args = ChildArgs {
+                    parent: h0,
+                    options: a1 as u32,
+                    offset: a2,
+                    size: a3,
+                    out: a4,
+                };
+                self.sys_vmo_create_child(caller, args)
+            }
             N::PagerCreate => self.sys_pager_create(caller, a0 as u32, a1),
             N::PagerCreateVmo => self.sys_pager_create_vmo(caller, h0, a1 as u32, h2, a3, a4, a5),
             N::PagerDetachVmo => self.sys_pager_detach_vmo(caller, h0, h1),

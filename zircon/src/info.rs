@@ -10,7 +10,6 @@ use crate::ids::{ObjectRef, ProcessId, ThreadId, VmoId};
 use crate::kernel::{Begin, Caller, Kernel, Started};
 use crate::op::{Body, OK, StepResult};
 use crate::user::{AfterCopyIn, CopyOut, Undo};
-use crate::vmo::VmoKind;
 use crate::work::Work;
 
 /// Where `zx_object_get_info` puts its results.
@@ -86,10 +85,8 @@ impl Kernel {
     }
 
     fn parent_of(&self, id: VmoId) -> u64 {
-        match self.vmos.get(&id).map(|vmo| &vmo.kind) {
-            Some(VmoKind::Slice { parent, .. }) => parent.0,
-            _ => 0,
-        }
+        let parent = self.vmos.get(&id).and_then(|vmo| vmo.parent);
+        parent.map_or(0, |parent| parent.0)
     }
 
     fn info_vmo(&self, handle: Handle, length: usize) -> Result<Vec<u8>, Status> {
@@ -114,9 +111,9 @@ impl Kernel {
         let record = InfoVmo {
             koid: id.0,
             name: vmo.header.name,
-            size_bytes: vmo.size,
+            size_bytes: self.size(id),
             parent_koid: self.parent_of(id),
-            num_children: vmo.children,
+            num_children: vmo.children.len() as u64,
             num_mappings: vmo.mappings,
             share_count: mapped_by.count() as u64,
             flags: flags.bits(),
@@ -167,7 +164,7 @@ impl Kernel {
                 let ObjectRef::Vmo(id) = handle.object else {
                     return Err(Status::WRONG_TYPE);
                 };
-                let vmo = self.vmos.get(&id).ok_or(Status::INTERNAL)?;
+                let vmo = self.vmos.get(&self.sized(id)).ok_or(Status::INTERNAL)?;
                 vmo.stream_size.to_le_bytes().to_vec()
             }
             _ => return Err(Status::NOT_SUPPORTED),

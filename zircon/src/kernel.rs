@@ -21,7 +21,7 @@ use crate::resource::{Bti, Iommu, Resource};
 use crate::signals::Event;
 use crate::task::{Job, Process, Thread};
 use crate::vmar::Vmar;
-use crate::vmo::{Vmo, VmoKind};
+use crate::vmo::Vmo;
 use crate::work::{Access, OpResult, Work};
 
 /// First koid of a real object.
@@ -310,10 +310,7 @@ impl Kernel {
 
     /// Every VMO that holds pages.
     pub fn usage(&self) -> Vec<VmoUsage> {
-        let roots = self
-            .vmos
-            .iter()
-            .filter(|(_, vmo)| matches!(vmo.kind, VmoKind::Anonymous | VmoKind::Paged(_)));
+        let roots = self.vmos.iter().filter(|(_, vmo)| vmo.owner().is_none());
         roots
             .map(|(id, vmo)| (*id, vmo.header.name(), vmo.size, vmo.pages.resident()))
             .collect()

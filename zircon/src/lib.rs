@@ -12,7 +12,8 @@
 //! | `op`, `memory_ops` | resumable operations; memory operations and what their end publishes |
 //! | `vmo`, `pages`, `intervals` | one VMO; the state of its pages |
 //! | `look`, `ready` | what a VMO shows, through the VMOs it was cloned from; making pages ready for an operation |
-//! | `vmo_calls`, `resize`, `transfer` | create, size, child; set_size and content size; read and write |
+//! | `vmo_calls`, `resize`, `transfer` | create, size; set_size and content size; read and write |
+//! | `children` | children of VMOs and the tree of them |
 //! | `resource`, `device_vmo`, `cache` | resources and BTIs; contiguous and physical VMOs; cache policy, executable VMOs |
 //! | `range_ops`, `zeroing` | op_range; making ranges zero |
 //! | `source`, `pager_calls`, `supply` | page requests; pagers; supply_pages |
@@ -25,6 +26,7 @@
 
 mod cache;
 mod channel;
+mod children;
 mod device_vmo;
 mod dispatch;
 mod flush;

@@ -12,7 +12,7 @@ use crate::kernel::{Begin, Caller, Kernel};
 use crate::memory::Storage;
 use crate::op::{Body, Step, StepResult};
 use crate::user::{CopyOut, Undo};
-use crate::vmo::{Vmo, VmoKind};
+use crate::vmo::Vmo;
 use crate::work::Work;
 
 impl Kernel {
@@ -247,7 +247,7 @@ impl Kernel {
 
     pub(crate) fn add_vmo(&mut self, vmo: Vmo) -> VmoId {
         let id = VmoId(self.next_koid());
-        if !matches!(vmo.kind, VmoKind::Slice { .. } | VmoKind::Physical { .. }) {
+        if vmo.owner().is_none() {
             let storage = Storage {
                 pages: vmo.page_count(),
                 writes: vmo.storage_writes(),
@@ -265,30 +265,56 @@ impl Kernel {
         }
     }
 
-    /// Gives a reference back. With the last one the VMO ends: its source owes COMPLETE, its storage is freed. A slice
-    /// takes its parent's reference with it, and so on up: chains of slices can be long.
-    pub(crate) fn release(&mut self, mut id: VmoId) {
-        while let Some(vmo) = self.vmos.get_mut(&id) {
-            vmo.references -= 1;
-            if vmo.references > 0 {
+    /// Gives a reference back. With the last one the object is gone; its storage stays for as long as somebody uses it.
+    pub(crate) fn release(&mut self, id: VmoId) {
+        let Some(vmo) = self.vmos.get_mut(&id) else {
+            return;
+        };
+        vmo.references -= 1;
+        if vmo.references == 0 {
+            self.leave_tree(id);
+            self.free_unused(id);
+        }
+    }
+
+    /// Keeps a VMO's storage.
+    pub(crate) fn hold_storage(&mut self, id: VmoId) {
+        if let Some(vmo) = self.vmos.get_mut(&id) {
+            vmo.users += 1;
+        }
+    }
+
+    /// Gives back what [`Kernel::hold_storage`] took.
+    pub(crate) fn release_storage(&mut self, id: VmoId) {
+        if let Some(vmo) = self.vmos.get_mut(&id) {
+            vmo.users -= 1;
+            self.free_unused(id);
+        }
+    }
+
+    /// Frees the storage of a VMO that nobody refers to or uses: its source owes COMPLETE. What it used itself may follow.
+    fn free_unused(&mut self, id: VmoId) {
+        let mut next = Some(id);
+        while let Some(id) = next.take() {
+            let Some(vmo) = self.vmos.get_mut(&id) else {
+                return;
+            };
+            if vmo.references > 0 || vmo.users > 0 {
                 return;
             }
-            if let VmoKind::Slice { parent, .. } = vmo.kind {
+            if let Some(owner) = vmo.owner() {
                 self.vmos.remove(&id);
-                self.child_gone(parent);
-                id = parent;
-                continue;
+                next = Some(owner);
+            } else {
+                let pages = std::mem::take(&mut vmo.pages);
+                self.resident -= pages.resident();
+                self.end_source(id);
+                self.work.push_back(Work::Free(id));
+                self.bury(id);
             }
-            if let VmoKind::Physical { region, .. } = vmo.kind {
-                self.vmos.remove(&id);
-                id = region;
-                continue;
+            if let Some(used) = next.and_then(|used| self.vmos.get_mut(&used)) {
+                used.users -= 1;
             }
-            let pages = std::mem::take(&mut vmo.pages);
-            self.resident -= pages.resident();
-            self.end_source(id);
-            self.work.push_back(Work::Free(id));
-            return self.bury(id);
         }
     }
 
@@ -298,7 +324,7 @@ impl Kernel {
             return;
         };
         let queued = vmo.source().is_some_and(|source| source.is_packet_queued());
-        if vmo.references == 0 && !queued {
+        if vmo.references == 0 && vmo.users == 0 && !queued {
             self.vmos.remove(&id);
         }
     }

@@ -72,7 +72,7 @@ impl Mapping {
 impl Kernel {
     /// Offset in its VMO up to which a mapping can be touched: the VMO's end, or that of the page its stream ends in.
     pub(crate) fn reach(&self, mapping: &Mapping) -> u64 {
-        self.vmos.get(&mapping.vmo).map_or(0, |vmo| {
+        self.vmos.get(&self.sized(mapping.vmo)).map_or(0, |vmo| {
             let stream = vmo.stream_size.checked_next_multiple_of(PAGE_SIZE);
             match mapping.fault_beyond_stream_size {
                 true => stream.unwrap_or(u64::MAX).min(vmo.size),
@@ -88,7 +88,7 @@ impl Kernel {
         for (&process, owner) in &self.processes {
             let flagged = owner.mappings.values().filter(|mapping| {
                 mapping.fault_beyond_stream_size
-                    && mapping.vmo == vmo
+                    && self.sized(mapping.vmo) == vmo
                     && mapping.vmo_offset + mapping.length > stream
             });
             let bounds = flagged.map(|mapping| (mapping.base, mapping.end()));

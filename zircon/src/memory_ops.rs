@@ -102,7 +102,7 @@ impl Kernel {
                     pages: pages.clone(),
                     exclusive: *exclusive,
                 });
-                vmo.references += 1;
+                vmo.users += 1;
             }
         }
         InFlight { op, token, touched }
@@ -188,7 +188,7 @@ impl Kernel {
             for waiter in waiters.into_iter().flatten() {
                 self.wake(waiter);
             }
-            self.release(id);
+            self.release_storage(id);
         }
         self.settle();
     }

@@ -52,6 +52,8 @@ pub(crate) enum Body {
     FutexWait(futex::FutexWait),
     /// `zx_nanosleep`.
     Sleep,
+    /// `zx_vmo_create_child`.
+    CreateChild(crate::children::NewChild),
     /// `zx_pager_supply_pages`.
     Supply(crate::supply::Supply),
     /// `zx_vmo_set_size`.
@@ -182,6 +184,7 @@ impl Kernel {
             // No deadline is one that never comes.
             Body::Sleep if op.deadline.is_some_and(|deadline| deadline <= self.now) => OK,
             Body::Sleep => Ok(Step::Wait(Waiting::Outside)),
+            Body::CreateChild(child) => self.step_create_child(token, op, child),
             Body::Supply(supply) => self.step_supply(token, op, supply),
             Body::Resize(resizing) => self.step_resize(token, op, resizing),
             Body::StreamSize(zeroing) => self.step_stream_size(token, op, zeroing),

@@ -92,7 +92,7 @@ impl Kernel {
         offset: u64,
         length: u64,
     ) -> Result<Option<RangeOp>, Status> {
-        let size = self.vmos.get(&id).ok_or(Status::BAD_STATE)?.size;
+        let size = self.size(id);
         let supported = match self.is_physical(id) {
             true => Err(Status::NOT_SUPPORTED),
             false => Ok(()),

@@ -40,6 +40,7 @@ pub(crate) fn page_round(value: u64) -> Option<u64> {
 impl Kernel {
     pub(crate) fn sys_vmo_set_size(&mut self, caller: Caller, raw: RawHandle, size: u64) -> Begin {
         let (id, rights) = self.typed::<VmoId>(caller.process, raw, Rights::WRITE)?;
+        let id = self.sized(id);
         let vmo = self.vmos.get(&id).ok_or(Status::INTERNAL)?;
         if !vmo.is_resizable() {
             return Err(Status::UNAVAILABLE);
@@ -62,6 +63,7 @@ impl Kernel {
         id: VmoId,
         size: u64,
     ) -> Result<Option<Body>, Status> {
+        let id = self.sized(id);
         let vmo = self.vmos.get_mut(&id).ok_or(Status::BAD_STATE)?;
         if size > vmo.size {
             return Err(Status::OUT_OF_RANGE);

@@ -84,7 +84,7 @@ impl Kernel {
         if self.is_pager_backed(aux) || self.is_physical(aux) || self.is_contiguous(aux) {
             return Err(Status::NOT_SUPPORTED);
         }
-        let aux_size = self.vmos.get(&aux).map_or(0, |vmo| vmo.size);
+        let aux_size = self.size(aux);
         check_range(aux_offset, length, aux_size)?;
         let (aux_root, aux_start) = self.root(aux, aux_offset);
         let supply = Supply {

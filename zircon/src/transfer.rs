@@ -71,7 +71,7 @@ impl Kernel {
             transfer.moving = 0;
         }
         let error = op.error.take();
-        let size = self.vmos.get(&transfer.vmo).ok_or(Status::BAD_STATE)?.size;
+        let size = self.size(transfer.vmo);
         let end = transfer
             .offset
             .checked_add(transfer.length)

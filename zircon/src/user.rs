@@ -361,21 +361,38 @@ impl Kernel {
 
     /// The VMO that holds the pages behind a byte of `vmo`, and the byte's offset there.
     pub(crate) fn root(&self, mut vmo: VmoId, mut offset: u64) -> (VmoId, u64) {
-        while let Some(
-            VmoKind::Slice {
-                parent: behind,
-                offset: start,
+        loop {
+            match self.vmos.get(&vmo).map(|vmo| &vmo.kind) {
+                Some(
+                    VmoKind::Slice {
+                        owner,
+                        offset: start,
+                    }
+                    | VmoKind::Physical {
+                        region: owner,
+                        offset: start,
+                    },
+                ) => {
+                    offset += start;
+                    vmo = *owner;
+                }
+                Some(VmoKind::Reference { owner }) => vmo = *owner,
+                _ => return (vmo, offset),
             }
-            | VmoKind::Physical {
-                region: behind,
-                offset: start,
-            },
-        ) = self.vmos.get(&vmo).map(|vmo| &vmo.kind)
-        {
-            offset += start;
-            vmo = *behind;
         }
-        (vmo, offset)
+    }
+
+    /// The VMO whose sizes are those of `id`: a reference has none of its own.
+    pub(crate) fn sized(&self, id: VmoId) -> VmoId {
+        match self.vmos.get(&id).map(|vmo| &vmo.kind) {
+            Some(VmoKind::Reference { owner }) => *owner,
+            _ => id,
+        }
+    }
+
+    /// Bytes of a VMO.
+    pub(crate) fn size(&self, id: VmoId) -> u64 {
+        self.vmos.get(&self.sized(id)).map_or(0, |vmo| vmo.size)
     }
 
     /// Whether a VMO's root belongs to a pager.

@@ -1,5 +1,6 @@
-//! The state of one VMO. A slice has no pages of its own: every lookup goes to the root it is a slice of.
+//! The state of one VMO. Slices and references have no pages of their own: every lookup goes to the VMO that owns them.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use protocol::options::VmoOptions;
@@ -28,6 +29,8 @@ pub(crate) struct Vmo {
     pub cache_policy: CachePolicy,
     /// All its pages lie in one piece of guest-physical space, aligned to 2 to the power of this.
     pub contiguous: Option<u32>,
+    /// It was made as a clone.
+    pub is_clone: bool,
     /// What a clone shows where it has nothing of its own.
     pub cow: Option<Cow>,
     pub pages: PageMap,
@@ -42,9 +45,13 @@ pub(crate) struct Vmo {
     pub busy_waiters: Vec<Token>,
     /// A change of size that has not dropped all pages of its cut yet; the next one waits.
     pub resizing: bool,
-    /// Handles, mappings, children and operations that keep the VMO alive.
+    /// Handles, mappings and operations: while there is one, the object is there.
     pub references: u64,
-    pub children: u64,
+    /// Slices, references, clones and memory operations: while there is one, the storage is there.
+    pub users: u64,
+    /// The VMO that this one is a child of.
+    pub parent: Option<VmoId>,
+    pub children: BTreeSet<VmoId>,
     pub mappings: u64,
     /// How faults on it have come, for supplying ahead of a sequential toucher.
     pub faults: Sequence,
@@ -57,8 +64,10 @@ pub(crate) enum VmoKind {
     Anonymous,
     /// Absent pages are asked for.
     Paged(Box<PageSource>),
-    /// A window on `parent`, starting at byte `offset` there.
-    Slice { parent: VmoId, offset: u64 },
+    /// A window on `owner`, starting at byte `offset` there.
+    Slice { owner: VmoId, offset: u64 },
+    /// Another name for `owner`: its sizes are the owner's.
+    Reference { owner: VmoId },
     /// A window on a range of guest-physical memory that was granted, starting at byte `offset` of the VMO that is the range.
     Physical { region: VmoId, offset: u64 },
 }
@@ -82,6 +91,7 @@ impl Vmo {
             kind,
             cache_policy: CachePolicy::Cached,
             contiguous: None,
+            is_clone: false,
             cow: None,
             pages: PageMap::default(),
             zero: Intervals::default(),
@@ -90,7 +100,9 @@ impl Vmo {
             busy_waiters: Vec::new(),
             resizing: false,
             references: 0,
-            children: 0,
+            users: 0,
+            parent: None,
+            children: BTreeSet::new(),
             mappings: 0,
             faults: Sequence::default(),
         }
@@ -99,6 +111,15 @@ impl Vmo {
     /// Pages of the VMO.
     pub fn page_count(&self) -> u64 {
         self.size / PAGE_SIZE
+    }
+
+    /// The VMO that a window, which has no pages of its own, looks at.
+    pub fn owner(&self) -> Option<VmoId> {
+        match self.kind {
+            VmoKind::Slice { owner, .. } | VmoKind::Reference { owner } => Some(owner),
+            VmoKind::Physical { region, .. } => Some(region),
+            VmoKind::Anonymous | VmoKind::Paged(_) => None,
+        }
     }
 
     /// Whether the VMO's size can change.

@@ -1,6 +1,7 @@
 //! Each call's error rows and sentences, one test each, named after the call and the row.
 
 mod channel;
+mod children;
 mod event;
 mod futex;
 mod handles;
