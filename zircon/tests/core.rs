@@ -11,3 +11,4 @@ mod common;
 mod hostile;
 mod model;
 mod scenarios;
+mod script;

@@ -12,6 +12,8 @@ use super::{Outcome, TestMachine};
 pub enum Packet {
     /// (key, first page, end page)
     Read(u64, u64, u64),
+    /// (key, first page, end page)
+    Dirty(u64, u64, u64),
     Complete(u64),
     Other(PortPacket),
 }
@@ -30,17 +32,17 @@ impl From<PortPacket> for Packet {
         );
         let (offset, length) = (packet.offset(), packet.length());
         match packet.command() {
-            0 => {
+            command @ (0 | 2) => {
                 assert_eq!(
                     (offset % PAGE_SIZE, length % PAGE_SIZE),
                     (0, 0),
                     "{packet:?}"
                 );
-                Packet::Read(
-                    packet.key,
-                    offset / PAGE_SIZE,
-                    (offset + length) / PAGE_SIZE,
-                )
+                let (first, end) = (offset / PAGE_SIZE, (offset + length) / PAGE_SIZE);
+                match command {
+                    0 => Packet::Read(packet.key, first, end),
+                    _ => Packet::Dirty(packet.key, first, end),
+                }
             }
             1 => {
                 assert_eq!((offset, length), (0, 0));

@@ -3,6 +3,7 @@
 
 mod calls;
 mod memory;
+pub mod random;
 mod readers;
 mod tasks;
 

@@ -1,0 +1,440 @@
+//! Operations that may wait: each runs until it ends or needs a page, and starts where it was when it is woken.
+
+use std::ops::Range;
+
+use protocol::{PAGE_SIZE, Status};
+
+use super::pages::Shown;
+use super::requests::{Ask, Woken};
+use super::{Bytes, Data, Dirt, End, Kind, Model, OK, Slot, Source};
+
+/// Operations on whole pages that may wait for them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RangeOp {
+    Commit,
+    AlwaysNeed,
+    Prefetch,
+}
+
+/// An operation, with what is left of it.
+#[derive(Clone, Debug)]
+pub enum Op {
+    Read {
+        vmo: usize,
+        offset: u64,
+        length: u64,
+        got: Bytes,
+    },
+    Write {
+        vmo: usize,
+        offset: u64,
+        bytes: Bytes,
+    },
+    Touch {
+        vmo: usize,
+        page: u64,
+        write: bool,
+    },
+    Pages {
+        op: RangeOp,
+        vmo: usize,
+        pages: Range<u64>,
+    },
+    /// `ZX_VMO_OP_ZERO`: bytes.
+    Zero {
+        vmo: usize,
+        bytes: Range<u64>,
+    },
+    /// The last part of a change of size: zeros to the end of a page.
+    Tail {
+        vmo: usize,
+        offset: u64,
+    },
+    PortWait,
+}
+
+/// What an operation needs of a page.
+struct Need {
+    write: bool,
+    /// First page after those it may ask for.
+    end: u64,
+    early: bool,
+}
+
+/// Not yet: the operation ends with a status, or waits.
+type Ready = Result<(), Option<Status>>;
+
+impl Op {
+    /// The VMO that it keeps alive.
+    pub fn holds(&self) -> Option<usize> {
+        match self {
+            Op::Read { vmo, .. }
+            | Op::Write { vmo, .. }
+            | Op::Pages { vmo, .. }
+            | Op::Zero { vmo, .. }
+            | Op::Tail { vmo, .. } => Some(*vmo),
+            Op::Touch { .. } | Op::PortWait => None,
+        }
+    }
+
+    /// The VMO that it is about.
+    pub fn vmo(&self) -> Option<usize> {
+        match self {
+            Op::Touch { vmo, .. } => Some(*vmo),
+            other => other.holds(),
+        }
+    }
+}
+
+impl Model {
+    /// Starts an operation: its end, or the number it waits under.
+    pub fn start(&mut self, op: Op) -> Result<End, usize> {
+        let wait = self.waits.len();
+        self.waits.push(None);
+        self.go(wait, op, None).ok_or(wait)
+    }
+
+    pub fn wake(&mut self, woken: Vec<Woken>) {
+        for (wait, error) in woken {
+            if let Some(op) = self.waits[wait].take() {
+                self.ran += 1;
+                if let Some(end) = self.go(wait, op, error) {
+                    self.ended.push((wait, end));
+                }
+            }
+        }
+    }
+
+    pub fn go(&mut self, wait: usize, mut op: Op, error: Option<Status>) -> Option<End> {
+        let end = match &mut op {
+            Op::Read {
+                vmo,
+                offset,
+                length,
+                got,
+            } => self.read(wait, *vmo, (offset, length), got, error),
+            Op::Write { vmo, offset, bytes } => self.write(wait, *vmo, offset, bytes, error),
+            Op::Touch { vmo, page, write } => self.touch(wait, *vmo, *page, *write, error),
+            Op::Pages { op, vmo, pages } => self.pages(wait, *op, *vmo, pages, error),
+            Op::Zero { vmo, bytes } => self.zero(wait, *vmo, bytes.clone(), error),
+            Op::Tail { vmo, offset } => self.tail(wait, *vmo, *offset, error),
+            Op::PortWait => self.take_packet().map(End::Packet),
+        };
+        match end {
+            None => self.waits[wait] = Some(op),
+            Some(_) => self.abandon(wait),
+        }
+        end
+    }
+
+    /// How many pages from `page` to `end` are absent in a row, as `vmo` shows them.
+    fn absent_run(&self, vmo: usize, page: u64, end: u64) -> u64 {
+        let absent = |at: &u64| matches!(self.shown(vmo, *at), Shown::Absent(..));
+        let end = end.min(self.count(vmo));
+        (page..end).take_while(absent).count() as u64
+    }
+
+    /// Pages in a row of a pager's VMO that are there and not dirty.
+    fn clean_run(&self, owner: usize, pages: Range<u64>) -> u64 {
+        let clean = |at: &u64| {
+            let slot = &self.vmos[owner].slots[*at as usize];
+            !matches!(slot, Slot::Absent | Slot::Page(_, Dirt::Dirty))
+        };
+        let end = pages.end.min(self.count(owner));
+        (pages.start..end).take_while(clean).count() as u64
+    }
+
+    /// Makes a page ready, or waits for what has to come first.
+    fn ready(&mut self, wait: usize, vmo: usize, page: u64, need: &Need) -> Ready {
+        let (owner, at) = self.owner(vmo, page);
+        if let Shown::Absent(root, first) = self.shown(vmo, page) {
+            if self.source(root) != Some(Source::Attached) {
+                return Err(Some(Status::BAD_STATE));
+            }
+            let run = self.absent_run(vmo, page, need.end);
+            self.request(root, Ask::Read, first..first + run, wait, need.early);
+            return Err(None);
+        }
+        let end = at + (need.end - page);
+        if need.write && self.traps(owner) && self.clean_run(owner, at..at + 1) == 1 {
+            if self.source(owner) != Some(Source::Attached) {
+                return Err(Some(Status::BAD_STATE));
+            }
+            let run = self.clean_run(owner, at..end);
+            self.request(owner, Ask::Dirty, at..at + run, wait, false);
+            return Err(None);
+        }
+        if need.write {
+            self.page_for_write(owner, at);
+            self.dirty(owner, at);
+        }
+        Ok(())
+    }
+
+    fn read(
+        &mut self,
+        wait: usize,
+        vmo: usize,
+        (offset, length): (&mut u64, &mut u64),
+        got: &mut Bytes,
+        error: Option<Status>,
+    ) -> Option<End> {
+        if *offset + *length > self.size(vmo) {
+            return Some(End::Status(Status::OUT_OF_RANGE));
+        }
+        if let Some(error) = error {
+            return Some(End::Status(error));
+        }
+        while *length > 0 {
+            let page = *offset / PAGE_SIZE;
+            let (into, now) = part(*offset, *length);
+            let need = Need {
+                write: false,
+                end: (*offset + *length).div_ceil(PAGE_SIZE),
+                early: true,
+            };
+            if let Err(end) = self.ready(wait, vmo, page, &need) {
+                return end.map(End::Status);
+            }
+            match self.shown(vmo, page) {
+                Shown::Page(bytes) => {
+                    got.extend_from_slice(&bytes[into as usize..(into + now) as usize]);
+                }
+                _ => got.resize(got.len() + now as usize, 0),
+            }
+            *offset += now;
+            *length -= now;
+        }
+        Some(End::Read(Data(std::mem::take(got))))
+    }
+
+    fn write(
+        &mut self,
+        wait: usize,
+        vmo: usize,
+        offset: &mut u64,
+        bytes: &mut Bytes,
+        error: Option<Status>,
+    ) -> Option<End> {
+        if *offset + bytes.len() as u64 > self.size(vmo) {
+            return Some(End::Status(Status::OUT_OF_RANGE));
+        }
+        if let Some(error) = error {
+            return Some(End::Status(error));
+        }
+        while !bytes.is_empty() {
+            let page = *offset / PAGE_SIZE;
+            let (into, now) = part(*offset, bytes.len() as u64);
+            let last = (*offset + bytes.len() as u64).div_ceil(PAGE_SIZE);
+            let need = Need {
+                write: true,
+                end: last.min(page + 16),
+                early: false,
+            };
+            if let Err(end) = self.ready(wait, vmo, page, &need) {
+                return end.map(End::Status);
+            }
+            let (owner, at) = self.owner(vmo, page);
+            self.vmos[owner].modified = true;
+            let there = self.page_for_write(owner, at);
+            there[into as usize..(into + now) as usize].copy_from_slice(&bytes[..now as usize]);
+            *offset += now;
+            bytes.drain(..now as usize);
+        }
+        Some(OK)
+    }
+
+    fn touch(
+        &mut self,
+        wait: usize,
+        vmo: usize,
+        page: u64,
+        write: bool,
+        error: Option<Status>,
+    ) -> Option<End> {
+        if let Some(error) = error {
+            return Some(End::Fatal(error));
+        }
+        if page >= self.count(vmo) {
+            return Some(End::Fatal(Status::OUT_OF_RANGE));
+        }
+        let (owner, at) = self.owner(vmo, page);
+        let zero = self.shown(vmo, page) == Shown::Zero;
+        let need = Need {
+            write,
+            end: page + 1,
+            early: false,
+        };
+        if let Err(end) = self.ready(wait, vmo, page, &need) {
+            return end.map(End::Fatal);
+        }
+        self.vmos[owner].modified |= write;
+        if zero {
+            self.come_ahead(owner, at, write);
+        }
+        Some(End::Retry)
+    }
+
+    /// Our own rule: zero pages come ahead of who touches pages in sequence.
+    fn come_ahead(&mut self, owner: usize, page: u64, _write: bool) {
+        let count = self.count(owner);
+        let ahead = self.vmos[owner].faults.plan(page, 1).min(count - page);
+        for at in page..page + ahead {
+            if self.shown(owner, at) == Shown::Zero {
+                self.page_for_write(owner, at);
+            } else if at > page {
+                break;
+            }
+        }
+    }
+
+    fn pages(
+        &mut self,
+        wait: usize,
+        op: RangeOp,
+        vmo: usize,
+        pages: &mut Range<u64>,
+        error: Option<Status>,
+    ) -> Option<End> {
+        if let Some(error) = error {
+            return Some(match op {
+                RangeOp::AlwaysNeed => OK,
+                _ => End::Status(error),
+            });
+        }
+        while pages.start < pages.end.min(self.count(vmo)) {
+            let (owner, at) = self.owner(vmo, pages.start);
+            let paged = self.source(owner).is_some();
+            let interval = match self.slot(owner, at) {
+                Slot::Zero(dirt) => *dirt != Dirt::Clean,
+                _ => false,
+            };
+            let need = Need {
+                // A page that the pager did not supply gets dirty with its storage.
+                write: op == RangeOp::Commit && (!paged || interval),
+                end: pages.end,
+                early: false,
+            };
+            let skip = op == RangeOp::AlwaysNeed && self.root(vmo).is_none();
+            if !skip && let Err(end) = self.ready(wait, vmo, pages.start, &need) {
+                return end.map(|status| match op {
+                    RangeOp::AlwaysNeed => OK,
+                    _ => End::Status(status),
+                });
+            }
+            if op == RangeOp::Commit {
+                self.page_for_write(owner, at);
+            }
+            pages.start += 1;
+        }
+        Some(OK)
+    }
+
+    fn zero(
+        &mut self,
+        wait: usize,
+        vmo: usize,
+        bytes: Range<u64>,
+        error: Option<Status>,
+    ) -> Option<End> {
+        if bytes.end > self.size(vmo) {
+            return Some(End::Status(Status::OUT_OF_RANGE));
+        }
+        if let Some(error) = error {
+            return Some(End::Status(error));
+        }
+        let (head, whole, tail) = split(bytes);
+        for part in [head, tail] {
+            if let Err(end) = self.zero_part(wait, vmo, part) {
+                return end.map(End::Status);
+            }
+        }
+        let (owner, _) = self.owner(vmo, 0);
+        self.vmos[owner].modified = true;
+        if whole.start < whole.end {
+            let (_, first) = self.owner(vmo, whole.start);
+            let pages = first..first + (whole.end - whole.start);
+            self.zero_pages(owner, pages.clone());
+            if self.source(owner).is_some() {
+                let woken = self.resolve(owner, Ask::Read, pages, None);
+                self.wake(woken);
+            }
+        }
+        Some(OK)
+    }
+
+    /// Zeros a part of a page.
+    fn zero_part(&mut self, wait: usize, vmo: usize, bytes: Range<u64>) -> Ready {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let page = bytes.start / PAGE_SIZE;
+        if self.shown(vmo, page) == Shown::Zero {
+            return Ok(());
+        }
+        let need = Need {
+            write: true,
+            end: page + 1,
+            early: false,
+        };
+        self.ready(wait, vmo, page, &need)?;
+        let (owner, at) = self.owner(vmo, page);
+        let base = page * PAGE_SIZE;
+        let there = self.page_for_write(owner, at);
+        there[(bytes.start - base) as usize..(bytes.end - base) as usize].fill(0);
+        Ok(())
+    }
+
+    fn tail(&mut self, wait: usize, vmo: usize, offset: u64, error: Option<Status>) -> Option<End> {
+        if let Some(error) = error {
+            return Some(End::Status(error));
+        }
+        let bytes = offset..offset.next_multiple_of(PAGE_SIZE);
+        if bytes.end > self.size(vmo) {
+            return Some(OK);
+        }
+        match self.zero_part(wait, vmo, bytes) {
+            Ok(()) => Some(OK),
+            Err(end) => end.map(End::Status),
+        }
+    }
+
+    /// Whether a touch would end the process at once.
+    pub fn touch_is_fatal(&self, vmo: usize, page: u64, write: bool) -> bool {
+        if page >= self.count(vmo) {
+            return true;
+        }
+        let (owner, at) = self.owner(vmo, page);
+        let attached = |root: usize| self.source(root) == Some(Source::Attached);
+        match self.shown(vmo, page) {
+            Shown::Absent(root, _) => !attached(root),
+            _ => {
+                write
+                    && matches!(self.vmos[owner].kind, Kind::Paged { .. })
+                    && self.traps(owner)
+                    && !attached(owner)
+                    && self.clean_run(owner, at..at + 1) == 1
+            }
+        }
+    }
+}
+
+/// The part of a byte range within its first page: (offset there, bytes).
+fn part(offset: u64, length: u64) -> (u64, u64) {
+    let into = offset % PAGE_SIZE;
+    (into, length.min(PAGE_SIZE - into))
+}
+
+/// A byte range as the part of a page, the whole pages (by number), the part of a page.
+fn split(bytes: Range<u64>) -> (Range<u64>, Range<u64>, Range<u64>) {
+    let first = bytes.start.next_multiple_of(PAGE_SIZE);
+    let last = bytes.end / PAGE_SIZE * PAGE_SIZE;
+    if bytes.is_empty() {
+        return (0..0, 0..0, 0..0);
+    }
+    if first > last {
+        return (bytes, 0..0, 0..0);
+    }
+    let whole = first / PAGE_SIZE..last / PAGE_SIZE;
+    (bytes.start..first, whole, last..bytes.end)
+}

@@ -1,0 +1,318 @@
+//! Random scripts, run on the model and on the core side by side: every result, packet and byte is compared.
+//!
+//! `player` runs both sides and compares them; `calls` and `pager_calls` say what each call is on either side.
+//!
+//! A script is a text of one call a line: its name and its numbers, as in [`CALLS`]. One that fails is made as short as can be and
+//! printed; with its lines in a file, `ZVMM_SCRIPT=FILE cargo test -p zircon --test core replay` runs it again.
+//! `ZVMM_CASES=N` and `ZVMM_SEED=N` say how many scripts run, and which.
+
+mod calls;
+mod pager_calls;
+mod player;
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use protocol::PAGE_SIZE;
+
+use crate::common::random::{self, Source};
+
+/// Calls of a script.
+const LENGTH: usize = 50;
+/// Bytes that a script is made from: no call takes more than 12.
+const BYTES: usize = LENGTH * 12;
+
+/// What a number of a call means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Arg {
+    /// A VMO, modulo how many there are.
+    Vmo,
+    /// A pager, modulo how many there are.
+    Pager,
+    /// A page number or count.
+    Pages,
+    /// A byte offset, length or size.
+    Bytes,
+    /// A number below this.
+    Below(u64),
+}
+
+/// A call: its name, how often it comes, its numbers. What does not come is not there yet.
+struct Form {
+    call: Call,
+    name: &'static str,
+    weight: u64,
+    args: &'static [Arg],
+}
+
+macro_rules! calls {
+    ($($call:ident $name:literal $weight:literal [$($arg:expr),*],)*) => {
+        /// What a line of a script does.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        enum Call { $($call,)* }
+
+        /// All calls.
+        const CALLS: &[Form] = &[$(Form {
+            call: Call::$call,
+            name: $name,
+            weight: $weight,
+            args: &[$($arg),*],
+        },)*];
+    };
+}
+
+use Arg::{Below, Bytes, Pager, Pages, Vmo};
+
+calls! {
+    // size, resizable
+    Create "create" 4 [Bytes, Below(2)],
+    // pager, size, options / 2: RESIZABLE and TRAP_DIRTY
+    Paged "paged" 8 [Pager, Bytes, Below(2)],
+    // parent, page, pages
+    Slice "slice" 4 [Vmo, Below(5), Pages],
+    // parent, page, size, type, resizable
+    Snapshot "snapshot" 0 [Vmo, Below(5), Bytes, Below(3), Below(2)],
+    // parent
+    Reference "reference" 0 [Vmo],
+    // VMO, offset, length
+    Read "read" 12 [Vmo, Bytes, Bytes],
+    // VMO, offset, length, tag
+    Write "write" 16 [Vmo, Bytes, Bytes, Below(256)],
+    // VMO, page, write
+    Touch "touch" 16 [Vmo, Below(9), Below(2)],
+    // VMO
+    Unmap "unmap" 2 [Vmo],
+    // VMO, size
+    SetSize "set_size" 6 [Vmo, Bytes],
+    // VMO, size
+    SetStream "set_stream" 4 [Vmo, Bytes],
+    // VMO, page, pages, auxiliary VMO, page there
+    Supply "supply" 28 [Vmo, Below(6), Pages, Vmo, Below(4)],
+    // VMO, code, page, pages
+    Fail "fail" 0 [Vmo, Below(5), Below(6), Pages],
+    // VMO, page, pages
+    Dirty "dirty" 0 [Vmo, Below(6), Pages],
+    // VMO, page, pages, zeros only
+    Begin "begin" 0 [Vmo, Below(6), Pages, Below(2)],
+    // VMO, page, pages
+    End "end" 0 [Vmo, Below(6), Pages],
+    // VMO, page, pages
+    QueryDirty "query_dirty" 0 [Vmo, Below(6), Pages],
+    // VMO, reset
+    QueryStats "query_stats" 0 [Vmo, Below(2)],
+    // VMO
+    Detach "detach" 1 [Vmo],
+    // VMO, offset, length
+    Commit "commit" 0 [Vmo, Bytes, Bytes],
+    Decommit "decommit" 0 [Vmo, Bytes, Bytes],
+    Zero "zero" 0 [Vmo, Bytes, Bytes],
+    DontNeed "dont_need" 0 [Vmo, Bytes, Bytes],
+    AlwaysNeed "always_need" 0 [Vmo, Bytes, Bytes],
+    Prefetch "prefetch" 0 [Vmo, Bytes, Bytes],
+    // destination, page, pages, source, page there
+    Transfer "transfer" 0 [Vmo, Below(5), Pages, Vmo, Below(5)],
+    // pager, and how serious this is
+    ClosePager "close_pager" 1 [Pager, Below(6)],
+    // VMO
+    Close "close" 2 [Vmo],
+    Poll "poll" 10 [],
+    PortWait "port_wait" 4 [],
+    // A thread that waits ends.
+    Kill "kill" 2 [Below(8)],
+}
+
+/// One line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Line {
+    call: Call,
+    args: Vec<u64>,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", form(self.call).name)?;
+        self.args.iter().try_for_each(|arg| write!(f, " {arg}"))
+    }
+}
+
+fn form(call: Call) -> &'static Form {
+    CALLS.iter().find(|form| form.call == call).unwrap()
+}
+
+impl Line {
+    fn parse(text: &str) -> Line {
+        let mut words = text.split_whitespace();
+        let name = words.next().unwrap();
+        let form = CALLS.iter().find(|form| form.name == name);
+        let form = form.unwrap_or_else(|| panic!("no call is named {name}"));
+        let args: Vec<u64> = words.map(|word| word.parse().unwrap()).collect();
+        assert_eq!(args.len(), form.args.len(), "numbers of {text:?}");
+        Line {
+            call: form.call,
+            args,
+        }
+    }
+
+    fn decode(source: &mut Source<'_>) -> Line {
+        let form = &CALLS[source.weighted(CALLS, |form| form.weight)];
+        let args = form.args.iter().map(|arg| arg.decode(source)).collect();
+        Line {
+            call: form.call,
+            args,
+        }
+    }
+
+    fn simpler(&self) -> Vec<Line> {
+        let numbers = self.args.iter().enumerate().flat_map(|(at, &arg)| {
+            [
+                0,
+                PAGE_SIZE,
+                arg / PAGE_SIZE * PAGE_SIZE,
+                arg / 2,
+                arg.saturating_sub(1),
+            ]
+            .into_iter()
+            .filter(move |&less| less < arg)
+            .map(move |less| (at, less))
+        });
+        numbers
+            .map(|(at, less)| {
+                let mut line = self.clone();
+                line.args[at] = less;
+                line
+            })
+            .collect()
+    }
+}
+
+impl Arg {
+    fn decode(self, source: &mut Source<'_>) -> u64 {
+        match self {
+            // Most of what happens is to happen to few.
+            Vmo => source.below(6),
+            Pager => source.below(2),
+            Pages => match source.below(7) {
+                0 => source.below(40),
+                _ => source.below(9),
+            },
+            // Whole pages mostly, and then some.
+            Bytes => {
+                let bytes = Pages.decode(source) * PAGE_SIZE;
+                match source.below(5) {
+                    0..3 => bytes,
+                    _ => bytes + 1 + source.below(PAGE_SIZE - 1),
+                }
+            }
+            Below(end) => source.below(end),
+        }
+    }
+}
+
+/// Makes a script of bytes.
+pub fn decode(bytes: &[u8], most: usize) -> Vec<Line> {
+    let mut source = Source::new(bytes);
+    let mut lines = Vec::new();
+    while !source.is_empty() && lines.len() < most {
+        lines.push(Line::decode(&mut source));
+    }
+    lines
+}
+
+/// Something to begin with, so that no script is idle.
+const FIRST: &str = "paged 0 32768 1\ncreate 49152 0\npaged 1 163840 0\n";
+
+pub fn parse(text: &str) -> Vec<Line> {
+    let lines = text.lines().map(str::trim);
+    lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(Line::parse)
+        .collect()
+}
+
+/// Runs a script on both sides; panics where they differ. Says how many lines were played, not skipped.
+pub fn play(lines: &[Line]) -> u64 {
+    let mut player = player::Player::new();
+    for line in lines {
+        player.play(line);
+        if player.dead {
+            return player.played;
+        }
+    }
+    player.finish()
+}
+
+/// The script that a seed stands for.
+fn script(seed: u64) -> Vec<Line> {
+    let mut lines = parse(FIRST);
+    lines.extend(decode(&random::bytes(seed, BYTES), LENGTH));
+    lines
+}
+
+/// Runs one script; one that fails comes back short, with what it fails with.
+fn check(seed: u64, played: &AtomicU64) -> Result<(), String> {
+    let lines = script(seed);
+    let run =
+        |lines: &[Line]| random::failure(|| _ = played.fetch_add(play(lines), Ordering::Relaxed));
+    if run(&lines).is_none() {
+        return Ok(());
+    }
+    let short = random::shrink(&lines, Line::simpler, |lines| run(lines).is_some());
+    let why = run(&short).unwrap();
+    let text: Vec<String> = short.iter().map(ToString::to_string).collect();
+    Err(format!("seed {seed}: {why}\n{}", text.join("\n")))
+}
+
+fn variable(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |value| value.parse().unwrap())
+}
+
+#[test]
+fn core_and_model_agree() {
+    let (cases, first) = (variable("ZVMM_CASES", 10_000), variable("ZVMM_SEED", 1));
+    let (next, played) = (AtomicU64::new(0), AtomicU64::new(0));
+    let worker = || {
+        loop {
+            let case = next.fetch_add(1, Ordering::Relaxed);
+            if case >= cases {
+                return Ok(());
+            }
+            let result = check(first.wrapping_add(case), &played);
+            if result.is_err() {
+                next.store(cases, Ordering::Relaxed);
+                return result;
+            }
+        }
+    };
+    let results: Vec<Result<(), String>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..2).map(|_| scope.spawn(worker)).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    });
+    if let Some(failure) = results.into_iter().find_map(Result::err) {
+        panic!("{failure}");
+    }
+    // Scripts that skip most of their lines would prove little.
+    let per_case = played.into_inner() as f64 / cases as f64;
+    println!("{per_case:.1} lines a script were played");
+    assert!(per_case > LENGTH as f64 / 3.0, "{per_case} lines a script");
+}
+
+/// Runs the script in the file that ZVMM_SCRIPT names; without one, a packet of each kind.
+#[test]
+fn replay() {
+    let text = std::env::var("ZVMM_SCRIPT").map(|file| std::fs::read_to_string(file).unwrap());
+    play(&parse(&text.unwrap_or_else(|_| {
+        "paged 0 8192 0\nread 0 0 8192\npoll\ndetach 0\npoll".into()
+    })));
+}
+
+#[test]
+fn lines_are_read_as_they_are_written() {
+    for seed in 0..100 {
+        let lines = script(seed);
+        let text: Vec<String> = lines.iter().map(ToString::to_string).collect();
+        assert_eq!(parse(&text.join("\n")), lines);
+    }
+}
