@@ -11,7 +11,7 @@ const SIGNALED: u32 = 1 << 3;
 fn keys(m: &mut TestMachine, port: u32) -> Vec<u64> {
     let key = |packet| match packet {
         Packet::Other(packet) => packet.key,
-        Packet::Read(key, ..) | Packet::Complete(key) => key + 1000,
+        Packet::Read(key, ..) | Packet::Dirty(key, ..) | Packet::Complete(key) => key + 1000,
     };
     m.packets(port).into_iter().map(key).collect()
 }

@@ -350,13 +350,16 @@ impl Model {
         if bytes.end > self.size(vmo) {
             return Status::OUT_OF_RANGE;
         }
+        if bytes.is_empty() {
+            return Status::OK;
+        }
         let (owner, first) = self.owner(vmo, bytes.start / PAGE_SIZE);
         let is_child =
             matches!(self.vmos[owner].kind, Kind::Plain) && self.vmos[owner].parent.is_some();
         if self.root(owner).is_some() || is_child {
             return Status::NOT_SUPPORTED;
         }
-        if bytes.start % PAGE_SIZE != 0 || bytes.end % PAGE_SIZE != 0 {
+        if !(bytes.start | bytes.end).is_multiple_of(PAGE_SIZE) {
             return Status::INVALID_ARGS;
         }
         self.zero_pages(owner, first..first + (bytes.end - bytes.start) / PAGE_SIZE);

@@ -287,11 +287,11 @@ impl Model {
             }
         }
         let is_port_wait = |op: &Option<Op>| matches!(op, Some(Op::PortWait));
-        if let Some(wait) = self.waits.iter().position(is_port_wait) {
-            if let Some(end) = self.go(wait, Op::PortWait, None) {
-                self.waits[wait] = None;
-                self.ended.push((wait, end));
-            }
+        if let Some(wait) = self.waits.iter().position(is_port_wait)
+            && let Some(end) = self.go(wait, Op::PortWait, None)
+        {
+            self.waits[wait] = None;
+            self.ended.push((wait, end));
         }
     }
 

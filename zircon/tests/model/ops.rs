@@ -296,7 +296,9 @@ impl Model {
         pages: &mut Range<u64>,
         error: Option<Status>,
     ) -> Option<End> {
-        if let Some(error) = error {
+        // What was cut off meanwhile cannot fail.
+        let left = pages.start < pages.end.min(self.count(vmo));
+        if let Some(error) = error.filter(|_| left) {
             return Some(match op {
                 RangeOp::AlwaysNeed => OK,
                 _ => End::Status(error),

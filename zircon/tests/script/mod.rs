@@ -103,12 +103,12 @@ calls! {
     // VMO
     Detach "detach" 1 [Vmo],
     // VMO, offset, length
-    Commit "commit" 0 [Vmo, Bytes, Bytes],
-    Decommit "decommit" 0 [Vmo, Bytes, Bytes],
-    Zero "zero" 0 [Vmo, Bytes, Bytes],
-    DontNeed "dont_need" 0 [Vmo, Bytes, Bytes],
-    AlwaysNeed "always_need" 0 [Vmo, Bytes, Bytes],
-    Prefetch "prefetch" 0 [Vmo, Bytes, Bytes],
+    Commit "commit" 6 [Vmo, Bytes, Bytes],
+    Decommit "decommit" 4 [Vmo, Bytes, Bytes],
+    Zero "zero" 6 [Vmo, Bytes, Bytes],
+    DontNeed "dont_need" 1 [Vmo, Bytes, Bytes],
+    AlwaysNeed "always_need" 3 [Vmo, Bytes, Bytes],
+    Prefetch "prefetch" 3 [Vmo, Bytes, Bytes],
     // destination, page, pages, source, page there
     Transfer "transfer" 0 [Vmo, Below(5), Pages, Vmo, Below(5)],
     // pager, and how serious this is
