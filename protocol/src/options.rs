@@ -182,3 +182,52 @@ impl VmoOp {
         })
     }
 }
+
+/// `zx_vmar_op_range` operations.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum VmarOp {
+    /// Give the range pages of its own.
+    Commit = 1,
+    /// Take them away.
+    Decommit = 2,
+    /// Map the resident pages.
+    MapRange = 3,
+    /// Make the range zero.
+    Zero = 10,
+    /// Hint: pages may go first.
+    DontNeed = 12,
+    /// Hint: pages should be there and stay.
+    AlwaysNeed = 13,
+    /// Bring pages in.
+    Prefetch = 14,
+}
+
+impl VmarOp {
+    /// The operation that a number names.
+    pub const fn from_number(number: u32) -> Option<VmarOp> {
+        Some(match number {
+            1 => VmarOp::Commit,
+            2 => VmarOp::Decommit,
+            3 => VmarOp::MapRange,
+            10 => VmarOp::Zero,
+            12 => VmarOp::DontNeed,
+            13 => VmarOp::AlwaysNeed,
+            14 => VmarOp::Prefetch,
+            _ => return None,
+        })
+    }
+
+    /// What it does to each VMO.
+    pub const fn vmo_op(self) -> Option<VmoOp> {
+        Some(match self {
+            VmarOp::Commit => VmoOp::Commit,
+            VmarOp::Decommit => VmoOp::Decommit,
+            VmarOp::MapRange => return None,
+            VmarOp::Zero => VmoOp::Zero,
+            VmarOp::DontNeed => VmoOp::DontNeed,
+            VmarOp::AlwaysNeed => VmoOp::AlwaysNeed,
+            VmarOp::Prefetch => VmoOp::Prefetch,
+        })
+    }
+}

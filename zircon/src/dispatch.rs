@@ -14,6 +14,7 @@ use crate::op::{Body, OK, StepResult};
 use crate::range_ops::RangeArgs;
 use crate::supply::SupplyArgs;
 use crate::user::AfterCopyIn;
+use crate::vmar_range::VmarRangeArgs;
 
 /// Longest `zx_debug_write` in bytes.
 const MAX_DEBUG_WRITE: u64 = 64 << 10;
@@ -115,6 +116,19 @@ impl Kernel {
             N::VmarProtect => self.sys_vmar_protect(caller, h0, a1 as u32, a2, a3),
             N::VmarAllocate => self.sys_vmar_allocate(caller, h0, a1 as u32, (a2, a3), (a4, a5)),
             N::VmarDestroy => self.sys_vmar_destroy(caller, h0),
+            N::VmarOpRange => {
+                let (vmar, op) = (h0, a1 as u32);
+                let (address, length, buffer, buffer_size) = (a2, a3, a4, a5);
+                let args = VmarRangeArgs {
+                    vmar,
+                    op,
+                    address,
+                    length,
+                    buffer,
+                    buffer_size,
+                };
+                self.sys_vmar_op_range(caller, args)
+            }
             N::ThreadCreate => self.sys_thread_create(caller, h0, a1, a2, a3 as u32, a4),
             N::ThreadStart => self.sys_thread_start(caller, h0, a1, a2, (a3, a4)),
             N::ThreadExit => self.sys_thread_exit(caller),
@@ -169,7 +183,6 @@ impl Kernel {
             N::PagerOpRange => Err(Status::BAD_SYSCALL),
             N::PagerQueryDirtyRanges => Err(Status::BAD_SYSCALL),
             N::PagerQueryVmoStats => Err(Status::BAD_SYSCALL),
-            N::VmarOpRange => Err(Status::BAD_SYSCALL),
             N::IommuCreate => self.sys_iommu_create(caller, h0, a1 as u32, a3, a4),
             N::BtiCreate => self.sys_bti_create(caller, h0, a1 as u32, a3),
             N::BtiPin => Err(Status::BAD_SYSCALL),

@@ -19,7 +19,8 @@
 //! | `source`, `pager_calls`, `supply` | page requests; pagers; supply_pages |
 //! | `channel` | channels |
 //! | `port`, `signals`, `wait`, `futex` | ports; signals and events, and who is told of them; waiting for them; futexes |
-//! | `vmar`, `map`, `mappings`, `flush` | the tree of VMARs; map, unmap and protect; the table of mappings; waiting for page tables |
+//! | `vmar`, `map`, `vmar_range` | the tree of VMARs; map, unmap and protect; vmar_op_range |
+//! | `mappings`, `flush` | the table of mappings; waiting for page tables |
 //! | `user` | what stands behind an address, touching it, copying call data |
 //! | `task`, `info` | processes, threads, exceptions; get_info and properties |
 #![forbid(unsafe_code)]
@@ -59,6 +60,7 @@ mod task;
 mod transfer;
 mod user;
 mod vmar;
+mod vmar_range;
 mod vmo;
 mod vmo_calls;
 mod wait;

@@ -62,6 +62,8 @@ pub(crate) enum Body {
     StreamSize(crate::zeroing::Zeroing),
     /// `zx_vmo_op_range`.
     RangeOp(crate::range_ops::RangeOp),
+    /// `zx_vmar_op_range`.
+    VmarRange(crate::vmar_range::VmarRange),
     /// Waits for page tables to be flushed.
     Flush(crate::flush::Flushing),
     /// Gives a contiguous VMO its pages.
@@ -189,6 +191,7 @@ impl Kernel {
             Body::Resize(resizing) => self.step_resize(token, op, resizing),
             Body::StreamSize(zeroing) => self.step_stream_size(token, op, zeroing),
             Body::RangeOp(range) => self.step_range_op(token, op, range),
+            Body::VmarRange(range) => self.step_vmar_range(token, op, range),
             Body::Flush(flushing) => self.step_flush(token, flushing),
             Body::Contiguous(contiguous) => self.step_contiguous(token, op, contiguous),
         };

@@ -44,7 +44,7 @@ pub use pager::Pager;
 pub use port::Port;
 pub use protocol::info::{InfoHandleBasic, InfoVmo, VmoInfoFlags};
 pub use protocol::options::{
-    ChildOptions, VmOptions, VmoOp, VmoOptions, WaitAsyncOptions, property,
+    ChildOptions, VmOptions, VmarOp, VmoOp, VmoOptions, WaitAsyncOptions, property,
 };
 pub use protocol::{
     Koid, MAX_NAME_LEN, MAX_VMO_SIZE, ObjectType, PAGE_SIZE, PacketKind, PageRequestCommand,

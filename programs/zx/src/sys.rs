@@ -104,6 +104,9 @@ calls! {
     vmar_map = VmarMap(vmar: u32, options: u32, vmar_offset: u64, vmo: u32, vmo_offset: u64, length: u64, address: u64);
     vmar_unmap = VmarUnmap(vmar: u32, address: u64, length: u64);
     vmar_protect = VmarProtect(vmar: u32, options: u32, address: u64, length: u64);
+    vmar_allocate = VmarAllocate(parent: u32, options: u32, offset: u64, size: u64, out: u64, address: u64);
+    vmar_destroy = VmarDestroy(vmar: u32);
+    vmar_op_range = VmarOpRange(vmar: u32, op: u32, address: u64, length: u64, buffer: u64, buffer_size: u64);
     thread_create = ThreadCreate(process: u32, name: u64, name_length: u64, options: u32, out: u64);
     thread_start = ThreadStart(thread: u32, entry: u64, stack: u64, arg1: u64, arg2: u64);
     thread_exit = ThreadExit();

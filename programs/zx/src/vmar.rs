@@ -1,10 +1,10 @@
 //! Address regions, and the handles that every program starts with.
 
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use protocol::options::VmOptions;
+use protocol::options::{VmOptions, VmarOp};
 use protocol::{RawHandle, Status};
 
-use crate::handle::{address_of, object};
+use crate::handle::{address_of, created, object};
 use crate::{AsHandleRef, Process, Unowned, Vmo, sys};
 
 object! {
@@ -32,6 +32,42 @@ pub fn process_self() -> Unowned<Process> {
 }
 
 impl Vmar {
+    /// `zx_vmar_allocate`: a child VMAR and its address.
+    pub fn allocate(
+        &self,
+        offset: u64,
+        size: u64,
+        options: VmOptions,
+    ) -> Result<(Vmar, usize), Status> {
+        let mut base = 0usize;
+        let address = address_of(&mut base);
+        let (parent, options) = (self.raw_handle(), options.bits());
+        // SAFETY: both out-pointers are valid for the call.
+        let child = created(|out| unsafe {
+            sys::vmar_allocate(parent, options, offset, size, out, address)
+        });
+        child.map(|child| (Vmar(child), base))
+    }
+
+    /// `zx_vmar_destroy`.
+    ///
+    /// # Safety
+    /// Nothing that Rust knows of may live in the VMAR.
+    pub unsafe fn destroy(&self) -> Result<(), Status> {
+        // SAFETY: passed on to the caller.
+        unsafe { sys::vmar_destroy(self.raw_handle()).ok() }
+    }
+
+    /// `zx_vmar_op_range`.
+    ///
+    /// # Safety
+    /// Nothing that Rust knows of may live in a range that the operation makes zero.
+    pub unsafe fn op_range(&self, op: VmarOp, address: usize, length: usize) -> Result<(), Status> {
+        let (vmar, op) = (self.raw_handle(), op as u32);
+        // SAFETY: passed on to the caller.
+        unsafe { sys::vmar_op_range(vmar, op, address as u64, length as u64, 0, 0).ok() }
+    }
+
     /// `zx_vmar_map`: the address of the new mapping.
     ///
     /// # Safety

@@ -45,6 +45,9 @@ safe! {
     vmar_map(vmar: u32, options: u32, vmar_offset: u64, vmo: u32, vmo_offset: u64, length: u64, address: u64);
     vmar_unmap(vmar: u32, address: u64, length: u64);
     vmar_protect(vmar: u32, options: u32, address: u64, length: u64);
+    vmar_allocate(parent: u32, options: u32, offset: u64, size: u64, out: u64, address: u64);
+    vmar_destroy(vmar: u32);
+    vmar_op_range(vmar: u32, op: u32, address: u64, length: u64, buffer: u64, buffer_size: u64);
     thread_create(process: u32, name: u64, name_length: u64, options: u32, out: u64);
     futex_wait(address: u64, value: u32, reserved: u32, deadline: i64);
     futex_wake(address: u64, count: u32);

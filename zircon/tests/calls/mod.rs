@@ -18,6 +18,7 @@ mod stream_mapping;
 mod task;
 mod transfer;
 mod vmar;
+mod vmar_range;
 mod vmar_tree;
 mod vmo;
 mod wait;

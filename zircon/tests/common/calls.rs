@@ -1,6 +1,6 @@
 //! The system calls as functions: arguments to registers, results from user memory.
 
-use protocol::options::{VmoOp, property};
+use protocol::options::{VmarOp, VmoOp, property};
 use protocol::syscall::SyscallNumber as N;
 use protocol::{PAGE_SIZE, PortPacket, Rights, Status};
 use zircon::{Pages, ThreadId, Token};
@@ -460,6 +460,17 @@ impl TestMachine {
 
     pub fn vmar_destroy(&mut self, vmar: u32) -> Result<(), Status> {
         self.done(N::VmarDestroy, &[handle(vmar)])
+    }
+
+    pub fn vmar_op_range(
+        &mut self,
+        vmar: u32,
+        op: VmarOp,
+        address: u64,
+        length: u64,
+    ) -> Result<(), Status> {
+        let args = [handle(vmar), op as u64, address, length, 0, 0];
+        self.done(N::VmarOpRange, &args)
     }
 
     // ---- calls of other threads that block

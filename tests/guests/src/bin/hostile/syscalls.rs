@@ -127,7 +127,9 @@ impl Caller {
                 args[1] = self.random.below(2) * u64::from(args[0] >= 1 << 47)
             }
             SyscallNumber::VmarUnmap => (args[1], args[2]) = self.scratch_range(),
-            SyscallNumber::VmarProtect => (args[2], args[3]) = self.scratch_range(),
+            SyscallNumber::VmarProtect | SyscallNumber::VmarOpRange => {
+                (args[2], args[3]) = self.scratch_range();
+            }
             SyscallNumber::VmarMap => args[1] &= !u64::from(VmOptions::SPECIFIC_OVERWRITE.bits()),
             SyscallNumber::HandleClose | SyscallNumber::HandleReplace => {
                 args[0] = self.handle(OBJECTS / 2);
