@@ -39,7 +39,7 @@ enum Arg {
     Pager(u8),
     Port(u8),
     Channel(u8),
-    Vmar,
+    Vmar(u8),
     Task,
     /// An address in or around what is mapped.
     Address(u8, u16),
@@ -58,7 +58,7 @@ impl Arg {
             Arg::Pager(n) => pick(&first.pagers, n),
             Arg::Port(n) => pick(&first.ports, n),
             Arg::Channel(n) => pick(&first.channels, n),
-            Arg::Vmar => first.vmar.into(),
+            Arg::Vmar(n) => pick(&first.vmars, n),
             Arg::Task => first.process.into(),
             Arg::Handle(n) => u64::from(n % 24) << 2 | 3 | u64::from(n / 24 % 3) << 20,
             Arg::Address(region, offset) => {
@@ -107,7 +107,7 @@ fn arg(kind: char) -> BoxedStrategy<Arg> {
         'g' => any::<u8>().prop_map(Arg::Pager).boxed(),
         'q' => any::<u8>().prop_map(Arg::Port).boxed(),
         'k' => any::<u8>().prop_map(Arg::Channel).boxed(),
-        'm' => Just(Arg::Vmar).boxed(),
+        'm' => any::<u8>().prop_map(Arg::Vmar).boxed(),
         't' => Just(Arg::Task).boxed(),
         'a' => (any::<u8>(), any::<u16>())
             .prop_map(|(region, offset)| Arg::Address(region, offset & 0xFFF8))
@@ -152,9 +152,16 @@ fn arg(kind: char) -> BoxedStrategy<Arg> {
             0x403,
             0x2003,
             0x1000_0003,
+            0x9003,
         ])
         .prop_map(Arg::Raw)
         .boxed(),
+        'l' => prop::sample::select(vec![0u64, 0x80, 0x1C0, 0x1C0, 0x3C8, 0x1D0, 0x1D0, 0x21C0])
+            .prop_map(Arg::Raw)
+            .boxed(),
+        'y' => prop::sample::select(vec![1u64, 1, 2, 3, 10, 10, 12, 13, 13, 14])
+            .prop_map(Arg::Raw)
+            .boxed(),
         'e' => (0u8..16).prop_map(|pages| Arg::Pages(pages, 0)).boxed(),
         'b' => (any::<u8>(), 0u16..8)
             .prop_map(|(region, page)| Arg::Address(region, page << 12))
@@ -211,7 +218,8 @@ fn shape(number: N) -> &'static str {
         N::JobSetPolicy => "hooao",
         N::ProcessCreate => "hapzaa",
         N::ProcessStart => "thaahr",
-        N::TaskKill | N::VmarDestroy | N::BtiReleaseQuarantine | N::PmtUnpin => "h",
+        N::VmarDestroy => "m",
+        N::TaskKill | N::BtiReleaseQuarantine | N::PmtUnpin => "h",
         N::TaskSuspend => "ha",
         N::TaskCreateExceptionChannel => "hoa",
         N::ExceptionGetThread | N::ExceptionGetProcess => "ha",
@@ -227,8 +235,8 @@ fn shape(number: N) -> &'static str {
         N::PagerOpRange => "goveeo",
         N::PagerQueryDirtyRanges => "gvppapaa",
         N::PagerQueryVmoStats => "gvoap",
-        N::VmarAllocate => "mwppaa",
-        N::VmarOpRange => "mobeap",
+        N::VmarAllocate => "mleeaa",
+        N::VmarOpRange => "mybezz",
         N::IommuCreate => "hzapa",
         N::BtiCreate => "hzra",
         N::BtiPin => "hovppaoa",
@@ -277,7 +285,7 @@ struct First {
     pagers: Vec<u32>,
     ports: Vec<u32>,
     channels: Vec<u32>,
-    vmar: u32,
+    vmars: Vec<u32>,
     process: u32,
 }
 
@@ -299,9 +307,16 @@ fn machine(seed: u64) -> (TestMachine, Vec<ThreadId>, First) {
         .kernel
         .give_handle(m.main.process, ObjectRef::Vmo(host), Rights::DEFAULT_VMO)
         .unwrap();
-    for vmo in [paged, plain, slice, host] {
+    let root = m.main.vmar_handle;
+    for vmo in [paged, plain] {
         m.map(vmo, 16);
     }
+    let (outer, _) = m.vmar_allocate(root, 0x1C0, 0, 48 * PAGE_SIZE).unwrap();
+    let (inner, _) = m.vmar_allocate(outer, 0x1C0, 0, 20 * PAGE_SIZE).unwrap();
+    for (vmar, vmo) in [(inner, slice), (outer, host)] {
+        m.map_in(vmar, 3, 0, vmo, 16 * PAGE_SIZE).unwrap();
+    }
+    let vmars = vec![root, root, outer, inner];
     let aux = m.vmo(16);
     let ends = [m.channel_create(), m.channel_create()];
     let first = First {
@@ -309,7 +324,7 @@ fn machine(seed: u64) -> (TestMachine, Vec<ThreadId>, First) {
         pagers: vec![pager, pager, m.pager_create()],
         ports: vec![port, port, m.port_create()],
         channels: ends.iter().flat_map(|(a, b)| [*a, *b]).collect(),
-        vmar: m.main.vmar_handle,
+        vmars,
         process: m.main.process_handle,
     };
     m.poke(SCRATCH, &[3; 8192]);
