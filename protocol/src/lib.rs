@@ -18,6 +18,7 @@ pub mod info;
 mod object;
 pub mod options;
 mod packet;
+pub mod policy;
 mod rights;
 mod signals;
 mod startup;
@@ -27,6 +28,7 @@ pub mod vcpu;
 
 pub use object::{Koid, ObjectType, RawHandle};
 pub use packet::{PacketKind, PageRequestCommand, PortPacket};
+pub use policy::{PolicyAction, PolicyCode, PolicyCondition};
 pub use rights::Rights;
 pub use signals::Signals;
 pub use startup::{

@@ -74,7 +74,7 @@ bitflags::bitflags! {
         /// What `zx_thread_create` grants.
         const DEFAULT_THREAD = 0x0004_D2CF;
         /// What a job handle grants.
-        const DEFAULT_JOB = 0x0001_DFCF;
+        const DEFAULT_JOB = 0x0007_DFCF;
         /// What `zx_iommu_create` grants.
         const DEFAULT_IOMMU = 0x8003;
         /// What `zx_bti_create` grants.

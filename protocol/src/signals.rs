@@ -16,6 +16,14 @@ bitflags::bitflags! {
         const EVENT_SIGNALED = 1 << 3;
         /// Process, thread: terminated.
         const TASK_TERMINATED = 1 << 3;
+        /// Job: terminated.
+        const JOB_TERMINATED = 1 << 3;
+        /// Job: it has no child jobs.
+        const JOB_NO_JOBS = 1 << 4;
+        /// Job: it has no processes.
+        const JOB_NO_PROCESSES = 1 << 5;
+        /// Job: it has neither.
+        const JOB_NO_CHILDREN = 1 << 6;
         /// The handle that was waited on is closed.
         const HANDLE_CLOSED = 1 << 23;
         /// User signal 0.

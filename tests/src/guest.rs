@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use protocol::{PolicyAction, PolicyCondition};
 use vmm::{
     config::{FileMode, Grant, NamedVmo, Output, Program, RunConfig, VmoSource},
     observe::Report,
@@ -64,7 +65,7 @@ impl Guest {
                 cpus: 1,
                 memory: None,
                 timeout: Some(TIMEOUT),
-                deny_new_vmo: false,
+                policy: Vec::new(),
                 interactive: false,
                 output: Output::Stdout,
             },
@@ -96,9 +97,9 @@ impl Guest {
         self
     }
 
-    /// The job denies new VMOs.
-    pub fn deny_new_vmo(mut self) -> Self {
-        self.config.deny_new_vmo = true;
+    /// The policy of its job has this entry, too.
+    pub fn policy(mut self, condition: PolicyCondition, action: PolicyAction) -> Self {
+        self.config.policy.push((condition, action));
         self
     }
 

@@ -1,6 +1,7 @@
 //! The test guests that bring their own cases, each on one vCPU and on two. `names/` lists the cases that must run, so that
 //! none is lost in silence.
 
+use protocol::{PolicyAction, PolicyCondition};
 use std::sync::Arc;
 use tests::{Guest, Run, Scripted, needs_kvm};
 
@@ -89,7 +90,9 @@ fn seeds() {
 #[test]
 fn seeds_where_new_vmos_are_denied() {
     needs_kvm!();
-    let denied = || Guest::test("seeds").args(["policy-denied"]).deny_new_vmo();
+    let (condition, action) = (PolicyCondition::NewVmo, PolicyAction::Deny);
+    let seeds = || Guest::test("seeds").args(["policy-denied"]);
+    let denied = || seeds().policy(condition, action);
     all_pass(denied, include_str!("names/seeds-denied.txt"));
 }
 

@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
+use protocol::{PolicyAction, PolicyCondition};
+
 use crate::pager::HostPager;
 
 /// One run of one program.
@@ -21,8 +23,8 @@ pub struct RunConfig {
     pub memory: Option<u64>,
     /// Stop the run after this long.
     pub timeout: Option<Duration>,
-    /// `ZX_POL_NEW_VMO` of the program's job is "deny".
-    pub deny_new_vmo: bool,
+    /// Policy of the program's job: what is done about a condition, in this order. All else is allowed.
+    pub policy: Vec<(PolicyCondition, PolicyAction)>,
     /// A person watches: Ctrl-C ends the run, and a long one shows its progress if standard error is a terminal.
     pub interactive: bool,
     /// Where the program's `debug_write` goes.

@@ -2,7 +2,7 @@
 //!
 //! The policy is kept and decides what the calls permit; guest memory is cached all the same.
 
-use protocol::{RawHandle, Rights, Status};
+use protocol::{PolicyCondition, RawHandle, Rights, Status};
 
 use crate::ids::{ObjectRef, VmoId};
 use crate::kernel::{Begin, Caller, Kernel, Started};
@@ -118,6 +118,6 @@ impl Kernel {
         if vmex != 0 {
             return self.resource(caller, vmex, ResourceKind::Vmex).map(|_| ());
         }
-        Ok(())
+        self.enforce(caller, PolicyCondition::AmbientMarkVmoExec)
     }
 }

@@ -9,7 +9,7 @@
 
 use std::collections::VecDeque;
 
-use protocol::{RawHandle, Rights, Signals, Status, options};
+use protocol::{PolicyCondition, RawHandle, Rights, Signals, Status, options};
 
 use crate::handle::Handle;
 use crate::header::Header;
@@ -84,6 +84,7 @@ impl Kernel {
         if options != 0 {
             return Err(Status::INVALID_ARGS);
         }
+        self.enforce(caller, PolicyCondition::NewChannel)?;
         let (first, second) = self.new_channel();
         let ends = [(first, out0), (second, out1)];
         let copy = self.handles_to_user(

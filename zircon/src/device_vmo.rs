@@ -5,7 +5,7 @@
 //! a window on it, without pages of its own.
 
 use protocol::options::VmoOptions;
-use protocol::{MAX_VMO_SIZE, PAGE_SIZE, RawHandle, Rights, Status};
+use protocol::{MAX_VMO_SIZE, PAGE_SIZE, PolicyCondition, RawHandle, Rights, Status};
 
 use crate::cache::CachePolicy;
 use crate::ids::{BtiId, ObjectRef, ProcessId, ResourceId, Token, VmoId};
@@ -57,7 +57,7 @@ impl Kernel {
             protocol::PAGE_SHIFT..=MAX_ALIGNMENT => alignment,
             _ => return Err(Status::INVALID_ARGS),
         };
-        self.check_new_vmo(caller.process)?;
+        self.enforce(caller, PolicyCondition::NewVmo)?;
         self.typed::<BtiId>(caller.process, bti, Rights::MAP)?;
         if size > MAX_VMO_SIZE {
             return Err(Status::OUT_OF_RANGE);
@@ -158,7 +158,7 @@ impl Kernel {
         if size == 0 || !(size | address).is_multiple_of(PAGE_SIZE) {
             return Err(Status::INVALID_ARGS);
         }
-        self.check_new_vmo(caller.process)?;
+        self.enforce(caller, PolicyCondition::NewVmo)?;
         let resource = self.resource(caller, resource, ResourceKind::Mmio)?;
         let (base, region) = (resource.base, resource.region.ok_or(Status::INTERNAL)?);
         let length = self.vmos.get(&region).map_or(0, |vmo| vmo.size);

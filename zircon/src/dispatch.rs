@@ -161,12 +161,15 @@ impl Kernel {
                 };
                 self.sys_channel_write(caller, args)
             }
+            N::TaskKill => self.sys_task_kill(caller, h0),
+            N::JobCreate => self.sys_job_create(caller, h0, a1 as u32, a2),
+            N::JobSetPolicy => {
+                let (options, topic, count) = (a1 as u32, a2 as u32, a4 as u32);
+                self.sys_job_set_policy(caller, h0, options, topic, a3, count)
+            }
             // To come, each by its own line.
-            N::JobCreate => Err(Status::BAD_SYSCALL),
-            N::JobSetPolicy => Err(Status::BAD_SYSCALL),
             N::ProcessCreate => Err(Status::BAD_SYSCALL),
             N::ProcessStart => Err(Status::BAD_SYSCALL),
-            N::TaskKill => Err(Status::BAD_SYSCALL),
             N::TaskSuspend => Err(Status::BAD_SYSCALL),
             N::TaskCreateExceptionChannel => Err(Status::BAD_SYSCALL),
             N::ExceptionGetThread => Err(Status::BAD_SYSCALL),

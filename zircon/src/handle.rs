@@ -6,8 +6,8 @@
 use protocol::{RawHandle, Rights, Status};
 
 use crate::ids::{
-    BtiId, ChannelId, IommuId, ObjectRef, PagerId, PortId, ProcessId, ResourceId, ThreadId, VmarId,
-    VmoId,
+    BtiId, ChannelId, IommuId, JobId, ObjectRef, PagerId, PortId, ProcessId, ResourceId, ThreadId,
+    VmarId, VmoId,
 };
 
 const INDEX_BITS: u32 = 18;
@@ -133,6 +133,7 @@ from_object! {
     BtiId Bti,
     ChannelId Channel,
     IommuId Iommu,
+    JobId Job,
     PagerId Pager,
     PortId Port,
     ProcessId Process,

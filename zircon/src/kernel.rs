@@ -11,6 +11,7 @@ use crate::ids::{
     BtiId, ChannelId, EventId, IommuId, JobId, PagerId, PortId, ProcessId, ResourceId, ThreadId,
     Token, VmarId, VmoId,
 };
+use crate::job::Job;
 use crate::look::Seen;
 use crate::memory::MemoryOpId;
 use crate::memory_ops::InFlight;
@@ -19,7 +20,7 @@ use crate::pager_calls::Pager;
 use crate::port::Port;
 use crate::resource::{Bti, Iommu, Resource};
 use crate::signals::Event;
-use crate::task::{Job, Process, Thread};
+use crate::task::{Process, Thread};
 use crate::vmar::Vmar;
 use crate::vmo::Vmo;
 use crate::work::{Access, OpResult, Work};
@@ -180,13 +181,16 @@ impl Kernel {
             Some(number) => self.dispatch(Caller { process, thread }, number, args),
             None => Err(Status::BAD_SYSCALL),
         };
-        self.settle();
-        match begun {
-            Ok(Started::Done(value)) => SyscallOutcome::Done(value),
-            Ok(Started::Parked(token)) => SyscallOutcome::Parked(token),
-            Ok(Started::Gone) => SyscallOutcome::Gone,
-            Err(status) => SyscallOutcome::Done(status.to_register()),
+        if let Err(status) = begun {
+            self.enforce_at_end(thread, status);
         }
+        let outcome = match begun.unwrap_or_else(|status| Started::Done(status.to_register())) {
+            Started::Done(value) if self.end_call(thread) => SyscallOutcome::Done(value),
+            Started::Done(_) | Started::Gone => SyscallOutcome::Gone,
+            Started::Parked(token) => SyscallOutcome::Parked(token),
+        };
+        self.settle();
+        outcome
     }
 
     /// `thread` touched `address` and the access did not go through.

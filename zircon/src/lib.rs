@@ -22,6 +22,7 @@
 //! | `vmar`, `map`, `vmar_range` | the tree of VMARs; map, unmap and protect; vmar_op_range |
 //! | `mappings`, `flush` | the table of mappings; waiting for page tables |
 //! | `user` | what stands behind an address, touching it, copying call data |
+//! | `job`, `policy` | jobs; what their policies say, and what becomes of a call that meets one |
 //! | `task`, `info` | processes, threads, exceptions; get_info and properties |
 #![forbid(unsafe_code)]
 
@@ -37,6 +38,7 @@ mod header;
 mod ids;
 mod info;
 mod intervals;
+mod job;
 mod kernel;
 mod lives;
 mod look;
@@ -47,6 +49,7 @@ mod memory_ops;
 mod op;
 mod pager_calls;
 mod pages;
+mod policy;
 mod port;
 mod range_ops;
 mod ready;
@@ -74,7 +77,8 @@ pub use ids::{
 pub use kernel::{FaultOutcome, Kernel, SyscallOutcome, VmoUsage};
 pub use mappings::MappedRun;
 pub use memory::{MemoryOp, MemoryOpId, MemoryResult, Pages, Storage, VmoId, Writes};
+pub use policy::{JobPolicy, POLICY_KILL};
 pub use resource::ResourceKind;
 pub use sequence::{MAX_RUN, Sequence};
-pub use task::{EXCEPTION_KILL, NewProcess};
+pub use task::{EXCEPTION_KILL, NewProcess, SYSCALL_KILL};
 pub use work::{Access, Completion, Exception, ExceptionKind, OpResult, Work};

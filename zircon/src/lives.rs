@@ -1,7 +1,8 @@
 //! Handles of processes, and the lives of objects: what a handle keeps, and what ends with the last one.
 //!
 //! Pagers, ports, events and threads live by their handles. A VMO lives by its references: handles, mappings, children and
-//! operations. Processes and jobs live as long as what belongs to them, VMARs until they are destroyed.
+//! operations. Processes live as long as what belongs to them, jobs by their handles and what belongs to them, VMARs until
+//! they are destroyed.
 
 use protocol::{RawHandle, Rights, Status};
 
@@ -204,6 +205,7 @@ impl Kernel {
             }
             ObjectRef::Bti(id) => self.drop_bti(id),
             ObjectRef::Iommu(id) => self.drop_iommu(id),
+            ObjectRef::Job(id) => self.drop_job(id),
             ObjectRef::Pager(id) => self.drop_pager(id),
             ObjectRef::Port(id) => self.drop_port(id),
             ObjectRef::Thread(id) => self.drop_thread(id),
@@ -214,7 +216,7 @@ impl Kernel {
             }
             ObjectRef::Vmar(id) => self.drop_vmar(id),
             // These live as long as what belongs to them.
-            ObjectRef::Job(_) | ObjectRef::Process(_) | ObjectRef::Resource(_) => {}
+            ObjectRef::Process(_) | ObjectRef::Resource(_) => {}
         }
     }
 

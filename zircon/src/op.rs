@@ -225,6 +225,9 @@ impl Kernel {
                 if let (Body::CopyOut(copy), Err(_)) = (body, &result) {
                     self.undo(&copy.undo);
                 }
+                if let (Err(status), Some(thread)) = (result, op.thread) {
+                    self.enforce_at_end(thread, status);
+                }
                 OpResult::Returned(result.unwrap_or_else(Status::to_register))
             }
         }
@@ -274,6 +277,10 @@ impl Kernel {
             op.waiting = Waiting::Nothing;
             let thread = op.thread;
             if let (Some(result), Some(thread)) = (self.advance(token, op), thread) {
+                let result = match result {
+                    OpResult::Returned(_) if !self.end_call(thread) => OpResult::Gone,
+                    result => result,
+                };
                 self.work.push_back(Work::Complete(Completion {
                     token,
                     thread,

@@ -1,7 +1,7 @@
 //! Pagers: `zx_pager_create`, `zx_pager_create_vmo`, `zx_pager_detach_vmo`, closing; and the VMM's own side as a provider.
 
 use protocol::options::VmoOptions;
-use protocol::{RawHandle, Rights, Signals, Status};
+use protocol::{PolicyCondition, RawHandle, Rights, Signals, Status};
 
 use crate::header::Header;
 use crate::ids::{ObjectRef, PagerId, PortId, VmoId};
@@ -22,6 +22,7 @@ impl Kernel {
         if options != 0 {
             return Err(Status::INVALID_ARGS);
         }
+        self.enforce(caller, PolicyCondition::NewPager)?;
         let id = PagerId(self.next_koid());
         self.pagers.insert(
             id,
@@ -44,7 +45,7 @@ impl Kernel {
         size: u64,
         out: u64,
     ) -> Begin {
-        self.check_new_vmo(caller.process)?;
+        self.enforce(caller, PolicyCondition::NewVmo)?;
         let (pager, _) = self.typed::<PagerId>(caller.process, pager, Rights::ATTACH_VMO)?;
         let (port, _) = self.typed::<PortId>(caller.process, port, Rights::WRITE)?;
         let allowed = VmoOptions::RESIZABLE | VmoOptions::UNBOUNDED;

@@ -6,7 +6,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use protocol::{PacketKind, PortPacket, RawHandle, Rights, Signals, Status, options};
+use protocol::{
+    PacketKind, PolicyCode, PolicyCondition, PortPacket, RawHandle, Rights, Signals, Status,
+    options,
+};
 
 use crate::handle::require;
 use crate::header::{Header, ObserverId};
@@ -54,6 +57,7 @@ pub(crate) struct PortWait {
 
 impl Kernel {
     pub(crate) fn sys_port_create(&mut self, caller: Caller, options: u32, out: u64) -> Begin {
+        self.enforce(caller, PolicyCondition::NewPort)?;
         if options & !options::PORT_BIND_TO_INTERRUPT != 0 {
             return Err(Status::INVALID_ARGS);
         }
@@ -80,11 +84,11 @@ impl Kernel {
     /// The rest of `zx_port_queue`: the type is forced to USER, the status kept.
     pub(crate) fn queue_user(
         &mut self,
-        process: ProcessId,
+        caller: Caller,
         port: RawHandle,
         bytes: &[u8],
     ) -> StepResult {
-        let (id, _) = self.typed::<PortId>(process, port, Rights::WRITE)?;
+        let (id, _) = self.typed::<PortId>(caller.process, port, Rights::WRITE)?;
         let bytes = bytes.try_into().map_err(|_| Status::INTERNAL)?;
         let packet = PortPacket {
             kind: PacketKind::User as u32,
@@ -92,6 +96,7 @@ impl Kernel {
         };
         let port = self.ports.get(&id).ok_or(Status::BAD_HANDLE)?;
         if port.user_packets > MAX_USER_PACKETS {
+            self.raise_policy(caller.thread, PolicyCode::PortTooManyPackets);
             return Err(Status::SHOULD_WAIT);
         }
         self.count_packet()?;

@@ -5,7 +5,7 @@
 //! handle), and when it is cancelled.
 
 use protocol::options::WaitAsyncOptions;
-use protocol::{PortPacket, RawHandle, Rights, Signals, Status};
+use protocol::{PolicyCondition, PortPacket, RawHandle, Rights, Signals, Status};
 
 use crate::header::{Header, Notify, Observer, ObserverId};
 use crate::ids::{EventId, ObjectRef, PortId, ProcessId};
@@ -26,6 +26,7 @@ impl Kernel {
         if options != 0 {
             return Err(Status::INVALID_ARGS);
         }
+        self.enforce(caller, PolicyCondition::NewEvent)?;
         let id = EventId(self.next_koid());
         let header = Header::new(Signals::empty());
         self.events.insert(id, Event { header });

@@ -2,25 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::{RawHandle, Rights, Signals, Status, USER_END};
+use protocol::{PolicyCode, RawHandle, Rights, Signals, Status, USER_END};
 
-use crate::handle::HandleTable;
+use crate::handle::{HandleTable, require};
 use crate::header::Header;
 use crate::ids::{JobId, ObjectRef, ProcessId, ThreadId, VmarId};
 use crate::kernel::{Begin, Caller, Kernel, Started};
 use crate::mappings::Mapping;
 use crate::op::StepResult;
+use crate::policy::JobPolicy;
 use crate::user::AfterCopyIn;
 use crate::work::{Access, Exception, ExceptionKind, Work};
 
 /// Return code of a process that an exception ended (`ZX_TASK_RETCODE_EXCEPTION_KILL`).
 pub const EXCEPTION_KILL: i64 = -1028;
 
-/// A job: what its processes may do.
-#[derive(Clone, Debug)]
-pub(crate) struct Job {
-    pub header: Header,
-}
+/// Return code of a task that `zx_task_kill` ended (`ZX_TASK_RETCODE_SYSCALL_KILL`).
+pub const SYSCALL_KILL: i64 = -1024;
 
 /// A process.
 #[derive(Clone, Debug)]
@@ -33,7 +31,7 @@ pub(crate) struct Process {
     pub child_vmars: usize,
     pub mappings: BTreeMap<u64, Mapping>,
     pub threads: BTreeSet<ThreadId>,
-    pub deny_new_vmo: bool,
+    pub job: JobId,
     pub ended: bool,
 }
 
@@ -43,6 +41,8 @@ pub(crate) struct Thread {
     pub header: Header,
     pub process: ProcessId,
     pub state: ThreadState,
+    /// An exception for the end of the system call that the thread is in.
+    pub policy_exception: Option<PolicyCode>,
 }
 
 /// How far a thread's life has come.
@@ -71,15 +71,9 @@ pub struct NewProcess {
 }
 
 impl Kernel {
-    /// Makes a process with a root VMAR, a job and a first thread.
-    pub fn create_process(&mut self, name: &str, deny_new_vmo: bool) -> Result<NewProcess, Status> {
-        let job = JobId(self.next_koid());
-        self.jobs.insert(
-            job,
-            Job {
-                header: Header::new(Signals::empty()),
-            },
-        );
+    /// Makes a process with a root VMAR, a root job with this policy, and a first thread.
+    pub fn create_process(&mut self, name: &str, policy: JobPolicy) -> Result<NewProcess, Status> {
+        let job = self.new_root_job(policy);
         let process = ProcessId(self.next_koid());
         let root = self.new_root_vmar(process);
         let mut header = Header::new(Signals::empty());
@@ -91,10 +85,11 @@ impl Kernel {
             child_vmars: 0,
             mappings: BTreeMap::new(),
             threads: BTreeSet::new(),
-            deny_new_vmo,
+            job,
             ended: false,
         };
         self.processes.insert(process, new);
+        self.join_job(job, process)?;
         let thread = self.new_thread(process, b"main")?;
         let root_rights = Rights::DEFAULT_VMAR | Rights::READ | Rights::WRITE | Rights::EXECUTE;
         let mut give = |object, rights| self.give_handle(process, object, rights);
@@ -126,6 +121,7 @@ impl Kernel {
                 header,
                 process,
                 state: ThreadState::New,
+                policy_exception: None,
             },
         );
         Ok(id)
@@ -273,6 +269,7 @@ impl Kernel {
             return;
         };
         process.ended = true;
+        let job = process.job;
         let threads = std::mem::take(&mut process.threads);
         self.usage_at_end = Some(self.usage());
         // First of all: nothing that follows matters to a VMM whose only program this was.
@@ -295,6 +292,7 @@ impl Kernel {
             // Each value was live a moment ago; closing one may have closed another.
             let _ = self.close_handle(id, handle);
         }
+        self.leave_job(job, id);
     }
 
     /// A touch failed for good.
@@ -332,6 +330,15 @@ impl Kernel {
         self.settle();
     }
 
+    /// A system call of a thread is over: raises the exception that was kept for this moment. Whether the thread goes on.
+    pub(crate) fn end_call(&mut self, id: ThreadId) -> bool {
+        let thread = self.threads.get_mut(&id);
+        if let Some(code) = thread.and_then(|thread| thread.policy_exception.take()) {
+            self.raise(id, ExceptionKind::Policy(code));
+        }
+        self.process_of_live(id).is_some()
+    }
+
     fn raise(&mut self, id: ThreadId, kind: ExceptionKind) {
         let Some(process) = self.process_of_live(id) else {
             return;
@@ -351,6 +358,24 @@ impl Kernel {
         };
         self.work.push_back(Work::Exception(exception));
         self.end_process(process, EXCEPTION_KILL);
+    }
+
+    /// Ends a thread that has started, a process, or all that belongs to a job.
+    pub(crate) fn sys_task_kill(&mut self, caller: Caller, raw: RawHandle) -> Begin {
+        let task = self.handle(caller.process, raw)?;
+        require(task.rights, Rights::DESTROY)?;
+        match task.object {
+            ObjectRef::Job(id) => self.kill_job(id, SYSCALL_KILL),
+            ObjectRef::Process(id) => self.end_process(id, SYSCALL_KILL),
+            ObjectRef::Thread(id) => {
+                let thread = self.threads.get(&id);
+                if thread.is_some_and(|thread| thread.state == ThreadState::Running) {
+                    self.end_thread(id);
+                }
+            }
+            _ => return Err(Status::WRONG_TYPE),
+        }
+        Ok(Started::Done(0))
     }
 
     pub(crate) fn sys_thread_exit(&mut self, caller: Caller) -> Begin {

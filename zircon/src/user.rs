@@ -10,6 +10,7 @@ use crate::look::Seen;
 use crate::memory::{MemoryOp, MemoryResult};
 use crate::op::{Body, Op, Step, StepResult, Waiting};
 use crate::pages::PageState;
+use crate::policy::PolicyEntries;
 use crate::ready::{Need, Ready};
 use crate::vmo::VmoKind;
 use crate::work::{Access, Work};
@@ -58,6 +59,7 @@ pub(crate) enum AfterCopyIn {
     CloseRefused(Status),
     DebugWrite,
     HandleCloseMany,
+    JobSetPolicy(PolicyEntries),
     PortQueue {
         port: RawHandle,
     },
@@ -259,7 +261,8 @@ impl Kernel {
                 Ok(Step::Done(0))
             }
             AfterCopyIn::HandleCloseMany => self.close_many(copy.process, &bytes),
-            AfterCopyIn::PortQueue { port } => self.queue_user(copy.process, port, &bytes),
+            AfterCopyIn::JobSetPolicy(entries) => self.set_policy(copy.process, entries, &bytes),
+            AfterCopyIn::PortQueue { port } => self.queue_user(caller, port, &bytes),
             AfterCopyIn::WaitMany { items } => self.wait_many(copy.process, items, &bytes),
             AfterCopyIn::SetProperty { handle, property } => {
                 self.set_property(copy.process, copy.thread, handle, property, &bytes)

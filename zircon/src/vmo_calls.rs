@@ -1,7 +1,7 @@
 //! `zx_vmo_create` and `zx_vmo_get_size`.
 
 use protocol::options::VmoOptions;
-use protocol::{MAX_VMO_SIZE, RawHandle, Rights, Status};
+use protocol::{MAX_VMO_SIZE, PolicyCondition, RawHandle, Rights, Status};
 
 use crate::ids::{ObjectRef, VmoId};
 use crate::kernel::{Begin, Caller, Kernel};
@@ -34,7 +34,7 @@ impl Kernel {
         options: u32,
         out: u64,
     ) -> Begin {
-        self.check_new_vmo(caller.process)?;
+        self.enforce(caller, PolicyCondition::NewVmo)?;
         let allowed = VmoOptions::RESIZABLE | VmoOptions::DISCARDABLE | VmoOptions::UNBOUNDED;
         let options = vmo_options(options, allowed)?;
         let (size, stream_size) = sizes(size, options)?;
@@ -57,18 +57,5 @@ impl Kernel {
         let size = self.size(id);
         let body = self.copy_out(caller.process, out, &size.to_le_bytes(), Undo::Nothing);
         self.begin(caller, body, Vec::new())
-    }
-
-    /// ACCESS_DENIED where the process's job forbids new VMOs.
-    pub(crate) fn check_new_vmo(&self, process: crate::ids::ProcessId) -> Result<(), Status> {
-        let denied = self
-            .processes
-            .get(&process)
-            .is_some_and(|process| process.deny_new_vmo);
-        if denied {
-            Err(Status::ACCESS_DENIED)
-        } else {
-            Ok(())
-        }
     }
 }

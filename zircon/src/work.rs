@@ -1,6 +1,6 @@
 //! What comes out of the core: things for the VMM to do, in order.
 
-use protocol::{PAGE_SIZE, Status};
+use protocol::{PAGE_SIZE, PolicyCode, Status};
 
 use crate::ids::{ProcessId, ThreadId, Token, VmoId};
 use crate::memory::{MemoryOp, MemoryOpId, Pages, Storage};
@@ -151,6 +151,8 @@ pub enum ExceptionKind {
         /// Error code.
         error: u64,
     },
+    /// `ZX_EXCP_POLICY_ERROR`.
+    Policy(PolicyCode),
     /// The VMM could not explain what the thread did; the text says what was seen.
     Unexplained(String),
 }
@@ -185,6 +187,7 @@ impl ExceptionKind {
             ExceptionKind::Processor { vector: 3, .. } => "ZX_EXCP_SW_BREAKPOINT",
             ExceptionKind::Processor { vector: 1, .. } => "ZX_EXCP_HW_BREAKPOINT",
             ExceptionKind::Processor { vector: 17, .. } => "ZX_EXCP_UNALIGNED_ACCESS",
+            ExceptionKind::Policy(_) => "ZX_EXCP_POLICY_ERROR",
             ExceptionKind::Processor { .. } | ExceptionKind::Unexplained(_) => "ZX_EXCP_GENERAL",
         }
     }
@@ -230,6 +233,9 @@ impl std::fmt::Display for Exception {
                     "vector     {vector} ({}), error code {error:#x}",
                     vector_name(*vector)
                 )
+            }
+            ExceptionKind::Policy(code) => {
+                write!(f, "policy     {} ({})", code.name(), code.number())
             }
             ExceptionKind::Unexplained(what) => write!(f, "seen       {what}"),
         }

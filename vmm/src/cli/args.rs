@@ -3,9 +3,11 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{
-    Args, Parser, Subcommand, ValueEnum,
+    Args, Parser, Subcommand,
     builder::{OsStringValueParser, TypedValueParser},
 };
+
+use protocol::{PolicyAction, PolicyCondition};
 
 use super::{
     exit, stats,
@@ -74,9 +76,13 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
     pub timeout: Option<Duration>,
 
-    /// Policy of the program's job; new-vmo=deny makes zx_vmo_create fail
-    #[arg(long, value_name = "POLICY", default_value = "new-vmo=allow")]
-    pub policy: Policy,
+    /// Policy of the program's job, as new-vmo=deny, which makes zx_vmo_create fail. May be repeated; the last one counts.
+    ///
+    /// NAME is bad-handle, wrong-object, ambient-mark-vmo-exec, new-vmo, new-channel, new-event, new-port, new-process, new-pager,
+    /// or new-any for all that begin with "new" (other names of Zircon's conditions are taken, and never met). ACTION is allow (for
+    /// all that is not named), deny, allow-exception, deny-exception or kill.
+    #[arg(long, value_name = "NAME=ACTION", value_parser = values::policy)]
+    pub policy: Vec<(PolicyCondition, PolicyAction)>,
 
     /// Show figures of the run: a table on standard error, or (`--stats=json PATH`) JSON in a file
     #[arg(
@@ -103,14 +109,6 @@ pub(super) enum StatsOption {
     Table,
     /// JSON in this file.
     Json(PathBuf),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Policy {
-    #[value(name = "new-vmo=allow")]
-    AllowNewVmo,
-    #[value(name = "new-vmo=deny")]
-    DenyNewVmo,
 }
 
 #[cfg(test)]
@@ -141,7 +139,7 @@ mod tests {
         let args = run(&["hello"]).unwrap();
         assert_eq!(
             (args.cpus, args.memory, args.timeout, args.policy),
-            (1, None, None, Policy::AllowNewVmo)
+            (1, None, None, Vec::new())
         );
         assert!(args.vmo.is_empty() && args.stats.is_none());
         assert_eq!(args.program, ["hello"]);
@@ -195,7 +193,7 @@ mod tests {
             "--grant <vmex|iommu|mmio:SIZE>",
             "--memory <SIZE>",
             "--timeout <TIME>",
-            "--policy <POLICY>",
+            "--policy <NAME=ACTION>",
             "--stats[=<json PATH>]",
             "  123    the program was killed by an exception",
         ] {

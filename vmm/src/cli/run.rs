@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, io::Write, time::Duration};
 
 use super::{
     BuiltIn, Exit, Failure, Host,
-    args::{Policy, RunArgs},
+    args::RunArgs,
     programs,
     stats::Sink,
     values::{SourceOption, VmoOption},
@@ -61,7 +61,7 @@ fn config(args: RunArgs, built_in: &'static [BuiltIn]) -> Result<RunConfig, Fail
         cpus: args.cpus,
         memory: args.memory,
         timeout: args.timeout,
-        deny_new_vmo: args.policy == Policy::DenyNewVmo,
+        policy: args.policy,
         interactive: true,
         output: Output::Stdout,
     })

@@ -2,6 +2,8 @@
 
 use std::{cell::RefCell, ffi::OsString, os::unix::ffi::OsStringExt};
 
+use protocol::{PolicyAction, PolicyCondition};
+
 use super::*;
 use crate::{
     check::Check,
@@ -85,7 +87,8 @@ fn arguments_become_a_config() {
         "--timeout",
         "5s",
         "--policy",
-        "new-vmo=deny",
+        "new-any=deny",
+        "--policy=new-vmo=allow",
         "sum",
         "--",
         "a",
@@ -101,7 +104,12 @@ fn arguments_become_a_config() {
     assert_eq!(config.args, ["a", "--cpus", "--"]);
     assert_eq!((config.cpus, config.memory), (2, Some(1 << 30)));
     assert_eq!(config.timeout, Some(Duration::from_secs(5)));
-    assert!(config.deny_new_vmo && config.interactive);
+    let policy = [
+        (PolicyCondition::NewAny, PolicyAction::Deny),
+        (PolicyCondition::NewVmo, PolicyAction::Allow),
+    ];
+    assert_eq!(config.policy, policy);
+    assert!(config.interactive);
     let [data, zero] = &config.vmos[..] else {
         panic!("{:?}", config.vmos);
     };
@@ -269,7 +277,17 @@ fn mistakes_are_told_in_one_paragraph() {
         (
             &["run", "--policy", "x", "sum"],
             120,
-            "[possible values: new-vmo=allow, new-vmo=deny]".into(),
+            "say NAME=ACTION, as new-vmo=deny".into(),
+        ),
+        (
+            &["run", "--policy", "new-vm=deny", "sum"],
+            120,
+            "there is no policy 'new-vm': name one of bad-handle, ".into(),
+        ),
+        (
+            &["run", "--policy", "new-vmo=forbid", "sum"],
+            120,
+            "there is no action 'forbid': name one of allow, deny, allow-exception, deny-exception, kill".into(),
         ),
         (&["run", "smu"], 120, "no program 'smu'".into()),
         (&["run", "smu"], 120, "Built-in programs: sum.".into()),

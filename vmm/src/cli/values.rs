@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use protocol::{MAX_NAME_LEN, MAX_VMO_SIZE, PAGE_SIZE};
+use protocol::{MAX_NAME_LEN, MAX_VMO_SIZE, PAGE_SIZE, PolicyAction, PolicyCondition};
 
 use crate::config::{FileMode, Grant};
 
@@ -171,6 +171,32 @@ pub(super) fn cpus(text: &str) -> Result<u32, String> {
         Ok(count) => Ok(count),
         Err(_) => Err("say a whole number, 1 or more".into()),
     }
+}
+
+/// `NAME=ACTION` of a job policy.
+pub(super) fn policy(text: &str) -> Result<(PolicyCondition, PolicyAction), String> {
+    let (name, action) = text
+        .split_once('=')
+        .ok_or("say NAME=ACTION, as new-vmo=deny")?;
+    let conditions = PolicyCondition::ALL;
+    let condition = conditions.iter().find(|known| known.name() == name);
+    let condition = condition.ok_or_else(|| {
+        let names = conditions.iter().map(|known| known.name());
+        format!("there is no policy '{name}': {}", one_of(names))
+    })?;
+    let actions = PolicyAction::ALL;
+    let action = actions
+        .iter()
+        .find(|known| known.name() == action)
+        .ok_or_else(|| {
+            let names = actions.iter().map(|known| known.name());
+            format!("there is no action '{action}': {}", one_of(names))
+        })?;
+    Ok((*condition, *action))
+}
+
+fn one_of(names: impl Iterator<Item = &'static str>) -> String {
+    format!("name one of {}", names.collect::<Vec<_>>().join(", "))
 }
 
 /// Leading digits, and what follows them.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use protocol::{
     Rights, STARTUP_VERSION, StartupHandle, StartupHeader, Status, startup_handle_name,
 };
-use zircon::{Kernel, MappedRun, NewProcess, ObjectRef, ProcessId, ResourceKind, VmoId};
+use zircon::{JobPolicy, Kernel, MappedRun, NewProcess, ObjectRef, ProcessId, ResourceKind, VmoId};
 
 use super::elf::{self, ElfError, Image, Segment};
 use crate::config::{FileMode, Grant, NamedVmo, Program, RunConfig, VmoSource};
@@ -76,8 +76,12 @@ pub(crate) struct Loaded {
 /// Makes the process; its first thread is started as soon as the core's work is drained.
 pub(crate) fn load(kernel: &mut Kernel, config: &RunConfig) -> Result<Loaded, LoadError> {
     let (name, image, source) = open(&config.program)?;
+    let mut policy = JobPolicy::default();
+    for (condition, action) in &config.policy {
+        policy.fix(*condition, *action);
+    }
     let new = kernel
-        .create_process(&name, config.deny_new_vmo)
+        .create_process(&name, policy)
         .map_err(|status| core("the process", status))?;
     let mut loader = Loader {
         kernel,

@@ -175,7 +175,10 @@ fn futex_keys_are_per_process() {
     let at = m.alloc(8);
     let thread = m.thread();
     let token = wait(&mut m, thread, at, 0, TIME_INFINITE);
-    let other = m.kernel.create_process("other", false).unwrap();
+    let other = m
+        .kernel
+        .create_process("other", JobPolicy::default())
+        .unwrap();
     m.kernel
         .start_thread(other.thread, 0x20_0000, 0, (0, 0))
         .unwrap();

@@ -6,9 +6,11 @@ mod event;
 mod futex;
 mod handles;
 mod info;
+mod job;
 mod op_range;
 mod pager;
 mod pager_supply;
+mod policy;
 mod port;
 mod port_cancel;
 mod resize;
@@ -23,6 +25,9 @@ mod vmar_tree;
 mod vmo;
 mod wait;
 mod wait_many;
+
+use protocol::{PolicyAction, PolicyCondition};
+use zircon::JobPolicy;
 
 use crate::common::{PAGE_SIZE, Rights, Status, TestMachine};
 
@@ -48,6 +53,13 @@ fn paged_with(size: u64, options: u32) -> Paged {
         port,
         vmo,
     }
+}
+
+/// A job policy with one entry.
+fn policy(condition: PolicyCondition, action: PolicyAction) -> JobPolicy {
+    let mut policy = JobPolicy::default();
+    policy.fix(condition, action);
+    policy
 }
 
 /// A handle value that names nothing.

@@ -4,6 +4,9 @@ use protocol::MAX_VMO_SIZE;
 use protocol::syscall::SyscallNumber as N;
 use zircon::Access;
 
+use protocol::PolicyAction::Deny;
+use protocol::PolicyCondition::NewVmo;
+
 use super::*;
 use crate::common::{NOWHERE, Order, Packet, Reader, Touch, Via};
 
@@ -126,7 +129,7 @@ fn pager_create_vmo_size_out_of_range() {
 
 #[test]
 fn pager_create_vmo_policy_access_denied() {
-    let mut m = TestMachine::with_policy(true);
+    let mut m = TestMachine::with_policy(policy(NewVmo, Deny));
     assert_eq!(
         m.pager_create_vmo(BAD, u32::MAX, BAD, 0, u64::MAX),
         Err(Status::ACCESS_DENIED),

@@ -1,5 +1,7 @@
 //! Resources, the stub IOMMU, contiguous and physical VMOs, cache policy, executable VMOs.
 
+use protocol::PolicyAction::Deny;
+use protocol::PolicyCondition::{AmbientMarkVmoExec, NewVmo};
 use protocol::info::{InfoResource, TOPIC_RESOURCE, VmoInfoFlags};
 use protocol::options::VmoOp;
 use protocol::syscall::SyscallNumber as N;
@@ -169,7 +171,7 @@ fn vmo_create_contiguous_has_its_pages_from_birth() {
 
 #[test]
 fn vmo_create_contiguous_order_of_checks() {
-    let mut m = TestMachine::with_policy(true);
+    let mut m = TestMachine::with_policy(policy(NewVmo, Deny));
     let denied = bti(&mut m);
     assert_eq!(
         contiguous(&mut m, BAD, 4096, 12),
@@ -282,7 +284,7 @@ fn vmo_create_physical_order_of_checks() {
         let got = physical(&mut m, handle, at, size).map(|_| ());
         assert_eq!(got, status.ok(), "{handle:#x} {at:#x} {size:#x}");
     }
-    let mut m = TestMachine::with_policy(true);
+    let mut m = TestMachine::with_policy(policy(NewVmo, Deny));
     assert_eq!(physical(&mut m, BAD, 0, 4096), Err(Status::ACCESS_DENIED));
     assert_eq!(physical(&mut m, BAD, 1, 4096), Err(Status::INVALID_ARGS));
 }
@@ -380,6 +382,18 @@ fn vmo_set_cache_policy_order_of_checks() {
     ] {
         assert_eq!(set_cache_policy(m, handle, policy), status, "{handle:#x}");
     }
+}
+
+/// Without a resource the policy decides.
+#[test]
+fn vmo_replace_as_executable_policy_access_denied() {
+    let mut m = TestMachine::with_policy(policy(AmbientMarkVmoExec, Deny));
+    let vmex = resource(&mut m, ResourceKind::Vmex);
+    let vmo = m.vmo(1);
+    assert_eq!(executable(&mut m, vmo, 0), Err(Status::ACCESS_DENIED));
+    assert_eq!(m.handle_close(vmo), Err(Status::BAD_HANDLE), "consumed");
+    let vmo = m.vmo(1);
+    assert!(executable(&mut m, vmo, vmex).is_ok());
 }
 
 #[test]

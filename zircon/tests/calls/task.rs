@@ -227,7 +227,10 @@ fn fatal_fault_report_names_the_vmo_and_offset() {
 #[test]
 fn process_exit_leaves_other_processes_alone() {
     let mut p = paged(2);
-    let other = p.m.kernel.create_process("other", false).unwrap();
+    let other =
+        p.m.kernel
+            .create_process("other", JobPolicy::default())
+            .unwrap();
     let koid = p.m.koid(p.vmo);
     let object = zircon::ObjectRef::Vmo(zircon::VmoId(koid));
     let vmo =

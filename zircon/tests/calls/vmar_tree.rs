@@ -388,7 +388,10 @@ fn vmar_allocate_no_resources() {
 #[test]
 fn vmars_of_a_process_that_ended() {
     let mut m = TestMachine::new();
-    let other = m.kernel.create_process("other", false).unwrap();
+    let other = m
+        .kernel
+        .create_process("other", JobPolicy::default())
+        .unwrap();
     m.kernel
         .start_thread(other.thread, 0x20_0000, 0, (0, 0))
         .unwrap();

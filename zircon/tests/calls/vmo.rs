@@ -3,6 +3,9 @@
 use protocol::MAX_VMO_SIZE;
 use protocol::syscall::SyscallNumber as N;
 
+use protocol::PolicyAction::Deny;
+use protocol::PolicyCondition::NewVmo;
+
 use super::*;
 use crate::common::NOWHERE;
 
@@ -172,7 +175,7 @@ fn vmo_create_size_out_of_range() {
 
 #[test]
 fn vmo_create_policy_access_denied() {
-    let mut m = TestMachine::with_policy(true);
+    let mut m = TestMachine::with_policy(policy(NewVmo, Deny));
     assert_eq!(m.vmo_create(4096, 0), Err(Status::ACCESS_DENIED));
     assert_eq!(
         m.vmo_create(u64::MAX, u32::MAX),

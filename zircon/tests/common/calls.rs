@@ -106,6 +106,33 @@ impl TestMachine {
         self.handle_duplicate(raw, held - rights).unwrap()
     }
 
+    // ---- jobs
+
+    pub fn job_create(&mut self, parent: u32) -> Result<u32, Status> {
+        let out = self.alloc(4);
+        self.made(N::JobCreate, &[handle(parent), 0, out], out)
+    }
+
+    /// Sets entries of (condition, action, flags).
+    pub fn job_set_policy(
+        &mut self,
+        job: u32,
+        options: u32,
+        entries: &[(u32, u32, u32)],
+    ) -> Result<(), Status> {
+        let at = self.alloc(12 * entries.len() as u64);
+        let words = entries.iter().flat_map(|&(c, a, flags)| [c, a, flags]);
+        let bytes: Vec<u8> = words.flat_map(u32::to_le_bytes).collect();
+        self.poke(at, &bytes);
+        let topic = u64::from(protocol::policy::JOB_POL_BASIC_V2);
+        let args = [handle(job), options.into(), topic, at, entries.len() as u64];
+        self.done(N::JobSetPolicy, &args)
+    }
+
+    pub fn task_kill(&mut self, task: u32) -> Result<(), Status> {
+        self.done(N::TaskKill, &[handle(task)])
+    }
+
     // ---- VMOs
 
     pub fn vmo_create(&mut self, size: u64, options: u32) -> Result<u32, Status> {

@@ -15,9 +15,9 @@ use protocol::syscall::SyscallNumber as N;
 pub use protocol::{PAGE_SIZE, Rights, Status};
 pub use readers::{Reader, Via};
 use zircon::{
-    Access, Completion, Exception, ExceptionKind, FaultOutcome, Kernel, MappedRun, MemoryOp,
-    MemoryOpId, MemoryResult, NewProcess, OpResult, Pages, ProcessId, SyscallOutcome, ThreadId,
-    Token, VmoId, Work,
+    Access, Completion, Exception, ExceptionKind, FaultOutcome, JobPolicy, Kernel, MappedRun,
+    MemoryOp, MemoryOpId, MemoryResult, NewProcess, OpResult, Pages, ProcessId, SyscallOutcome,
+    ThreadId, Token, VmoId, Work,
 };
 
 /// Where the scratch memory of the test program is mapped.
@@ -86,12 +86,12 @@ pub struct TestMachine {
 
 impl TestMachine {
     pub fn new() -> Self {
-        Self::with_policy(false)
+        Self::with_policy(JobPolicy::default())
     }
 
-    pub fn with_policy(deny_new_vmo: bool) -> Self {
+    pub fn with_policy(policy: JobPolicy) -> Self {
         let mut kernel = Kernel::new(512);
-        let main = kernel.create_process("test", deny_new_vmo).unwrap();
+        let main = kernel.create_process("test", policy).unwrap();
         let scratch = kernel.add_anonymous_vmo("scratch", SCRATCH_SIZE).unwrap();
         let run = MappedRun {
             address: SCRATCH,
@@ -161,6 +161,7 @@ impl TestMachine {
                 match self.results.remove(&token) {
                     Some(OpResult::Returned(value)) => Outcome::Value(value),
                     Some(_) => Outcome::Gone,
+                    None if self.ended.contains(&thread) => Outcome::Gone,
                     None => Outcome::Blocked(token),
                 }
             }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use protocol::syscall::SyscallNumber as N;
 use protocol::{PAGE_SIZE, Rights, Status, USER_BASE, USER_END};
-use zircon::{Access, ExceptionKind, ObjectRef, ThreadId};
+use zircon::{Access, ExceptionKind, JobPolicy, ObjectRef, ThreadId};
 
 use crate::common::{Order, SCRATCH, TestMachine};
 
@@ -333,7 +333,10 @@ fn machine(seed: u64) -> (TestMachine, Vec<ThreadId>, First) {
         .flat_map(|n| ((n * 7 % 24) << 2 | 3).to_le_bytes())
         .collect();
     m.poke(SCRATCH + 0x10_0000, &values);
-    let other = m.kernel.create_process("other", false).unwrap();
+    let other = m
+        .kernel
+        .create_process("other", JobPolicy::default())
+        .unwrap();
     for raw in [paged, plain, slice] {
         let id = zircon::VmoId(m.koid(raw));
         m.kernel
