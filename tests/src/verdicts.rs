@@ -39,6 +39,11 @@ impl Verdicts {
         }
     }
 
+    /// Cases that passed.
+    pub fn count(&self) -> usize {
+        self.passed.len()
+    }
+
     /// Fails unless the cases are these.
     #[track_caller]
     pub fn assert_are<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
