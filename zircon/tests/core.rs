@@ -12,3 +12,4 @@ mod hostile;
 mod model;
 mod scenarios;
 mod script;
+mod simulation;

@@ -499,15 +499,25 @@ impl TestMachine {
 
     /// Writes the program's memory through its mappings, touching pages that are not there.
     pub fn poke(&mut self, address: u64, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
         let order = std::mem::replace(&mut self.order, Order::Now);
+        let end = address + bytes.len() as u64;
+        for page in address / PAGE_SIZE..end.div_ceil(PAGE_SIZE) {
+            let at = address.max(page * PAGE_SIZE);
+            let touch = self.touch(self.main.thread, at, Access::Write);
+            assert_eq!(touch, Touch::Done, "poke");
+        }
+        self.poke_present(address, bytes);
+        self.order = order;
+    }
+
+    /// Writes the program's memory as the hardware would, pages that are there and permit it.
+    pub fn poke_present(&mut self, address: u64, bytes: &[u8]) {
         let mut done = 0;
         while done < bytes.len() {
             let at = address + done as u64;
-            assert_eq!(
-                self.touch(self.main.thread, at, Access::Write),
-                Touch::Done,
-                "poke"
-            );
             let run = self.kernel.mapped_run(self.main.process, at).unwrap();
             let page = run.page + (at - run.address) / PAGE_SIZE;
             let content = self.memory.page_mut(run.vmo, page).unwrap();
@@ -516,6 +526,5 @@ impl TestMachine {
             rest[..now].copy_from_slice(&bytes[done..done + now]);
             done += now;
         }
-        self.order = order;
     }
 }

@@ -248,22 +248,17 @@ impl Model {
         self.vmos[vmo].resizable
     }
 
-    /// Whether anything refers to a VMO so that its pages stay.
+    /// Whether the object lives: who was made from it is a child of its parent then.
     pub fn is_alive(&self, vmo: usize) -> bool {
         let state = &self.vmos[vmo];
-        let held = self.waits.iter().flatten();
-        let mut held = held.filter_map(Op::holds);
-        let children = self.vmos.iter().zip(0..).filter(|(child, _)| {
-            matches!(child.kind,
-                Kind::Slice { parent, .. } | Kind::Reference { parent } if parent == vmo)
-                || matches!(child.kind, Kind::Clone { root, .. } if root == vmo)
-        });
-        state.open
-            || state.mapped
-            || held.any(|held| held == vmo)
-            || children
-                .map(|(_, child)| child)
-                .any(|child| self.is_alive(child))
+        let mut held = self.waits.iter().flatten().filter_map(Op::holds);
+        state.open || state.mapped || held.any(|held| held == vmo)
+    }
+
+    /// Whether anybody can come by the pages that a VMO holds.
+    pub fn is_needed(&self, vmo: usize) -> bool {
+        let mut alive = (0..self.vmos.len()).filter(|other| self.is_alive(*other));
+        alive.any(|other| self.owner(other, 0).0 == vmo || self.root(other) == Some(vmo))
     }
 
     /// Children of a VMO: those made from it, and those made from a child of it that is no more.
@@ -279,7 +274,7 @@ impl Model {
     /// The end of a step: VMOs that nothing refers to say goodbye, and who waits for a packet gets one.
     pub fn finish(&mut self) {
         for vmo in 0..self.vmos.len() {
-            if !self.is_alive(vmo) {
+            if !self.is_needed(vmo) {
                 self.vmos[vmo].slots.fill(Slot::Absent);
                 if !self.vmos[vmo].over {
                     self.complete(vmo);

@@ -73,7 +73,7 @@ calls! {
     // parent, page, size, type, resizable
     Snapshot "snapshot" 0 [Vmo, Below(5), Bytes, Below(3), Below(2)],
     // parent
-    Reference "reference" 0 [Vmo],
+    Reference "reference" 3 [Vmo],
     // VMO, offset, length
     Read "read" 12 [Vmo, Bytes, Bytes],
     // VMO, offset, length, tag

@@ -311,7 +311,7 @@ impl Player {
     fn compare_sizes(&mut self) {
         for (id, _, size, resident) in self.m.kernel.usage() {
             if let Some(vmo) = self.koids.iter().position(|koid| *koid == id)
-                && self.model.is_alive(vmo)
+                && self.model.is_needed(vmo)
             {
                 assert_eq!(size, self.model.size(vmo), "size of VMO {vmo}");
                 let (committed, _) = self.model.attributed(vmo);
@@ -371,7 +371,7 @@ impl Player {
             self.model.vmos[vmo].kind,
             Kind::Slice { .. } | Kind::Reference { .. }
         );
-        if !own || !self.model.is_alive(vmo) {
+        if !own || !self.model.is_needed(vmo) {
             return;
         }
         for page in 0..self.model.count(vmo) {
