@@ -186,6 +186,42 @@ impl InfoHandleBasic {
     }
 }
 
+/// `zx_vmo_lock_state_t`, which LOCK of `zx_vmo_op_range` fills in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct VmoLockState {
+    /// First byte that is locked.
+    pub offset: u64,
+    /// Bytes that are locked.
+    pub size: u64,
+    /// First byte that was discarded.
+    pub discarded_offset: u64,
+    /// Bytes that were discarded.
+    pub discarded_size: u64,
+}
+
+const _: () = assert!(
+    size_of::<VmoLockState>() == 32,
+    "zx_vmo_lock_state_t is 32 bytes"
+);
+
+impl VmoLockState {
+    /// The record as it stands in user memory.
+    pub fn to_bytes(&self) -> [u8; 32] {
+        let words = [
+            self.offset,
+            self.size,
+            self.discarded_offset,
+            self.discarded_size,
+        ];
+        let mut out = [0; 32];
+        for (chunk, word) in out.chunks_exact_mut(8).zip(words) {
+            chunk.copy_from_slice(&word.to_le_bytes());
+        }
+        out
+    }
+}
+
 /// `zx_info_resource_t`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]

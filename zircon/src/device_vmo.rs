@@ -13,6 +13,7 @@ use crate::kernel::{Begin, Caller, Kernel};
 use crate::memory::{MemoryOp, MemoryResult, Pages};
 use crate::op::{Body, OK, Op, Step, StepResult, Waiting};
 use crate::resource::ResourceKind;
+use crate::room::Reserved;
 use crate::vmo::{Vmo, VmoKind};
 
 /// Most pages that are installed at once.
@@ -111,7 +112,10 @@ impl Kernel {
         let pages = self.vmos.get(&id).map_or(0, Vmo::page_count);
         if contiguous.done < pages {
             let first = contiguous.done;
-            let count = self.reserve((pages - first).min(STEP_PAGES))?;
+            let count = match self.reserve(token, (pages - first).min(STEP_PAGES))? {
+                Reserved::Pages(count) => count,
+                Reserved::Wait(waiting) => return Ok(Step::Wait(waiting)),
+            };
             contiguous.done += count;
             let pages = Pages {
                 vmo: id,

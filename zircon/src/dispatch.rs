@@ -58,12 +58,14 @@ impl Kernel {
             N::VmoSetSize => self.sys_vmo_set_size(caller, h0, a1),
             N::VmoOpRange => {
                 let (vmo, op) = (h0, a1 as u32);
-                let (offset, length) = (a2, a3);
+                let (offset, length, buffer, buffer_size) = (a2, a3, a4, a5);
                 let args = RangeArgs {
                     vmo,
                     op,
                     offset,
                     length,
+                    buffer,
+                    buffer_size,
                 };
                 self.sys_vmo_op_range(caller, args)
             }

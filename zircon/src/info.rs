@@ -125,6 +125,7 @@ impl Kernel {
             committed_bytes: committed,
             handle_rights: handle.rights.bits(),
             cache_policy: vmo.cache_policy as u32,
+            committed_change_events: vmo.reclaims,
             populated_bytes: committed,
             committed_private_bytes: committed,
             populated_private_bytes: committed,

@@ -84,6 +84,12 @@ impl Intervals {
         parts
     }
 
+    /// How many pages of `pages` are in the set.
+    pub fn count(&self, pages: Range<u64>) -> u64 {
+        let parts = self.within(pages).into_iter();
+        parts.map(|part| part.end - part.start).sum()
+    }
+
     /// First page at or after `page` that is in the set.
     pub fn next_in(&self, page: u64) -> Option<u64> {
         match self.containing(page) {
@@ -118,6 +124,7 @@ mod tests {
                 }
                 prop_assert_eq!(set.is_empty(), model.is_empty());
                 let within: Vec<u64> = set.within(5..33).into_iter().flatten().collect();
+                prop_assert_eq!(set.count(5..33), within.len() as u64);
                 prop_assert_eq!(within, model.range(5..33).copied().collect::<Vec<_>>());
             }
         }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use protocol::syscall::SyscallNumber;
 use protocol::{Koid, Status, TIME_INFINITE};
 
+use crate::candidates::Candidates;
 use crate::channel::Channel;
 use crate::handle::Handle;
 use crate::ids::{
@@ -18,7 +19,9 @@ use crate::memory_ops::InFlight;
 use crate::op::{Body, Op, Waiting};
 use crate::pager_calls::Pager;
 use crate::port::Port;
+use crate::reclaim::Reclaimed;
 use crate::resource::{Bti, Iommu, Resource};
+use crate::room::Room;
 use crate::signals::Event;
 use crate::task::{Process, Thread};
 use crate::vmar::Vmar;
@@ -37,10 +40,16 @@ pub struct Kernel {
     next: u64,
     /// Threads that the VMM has room for.
     pub(crate) max_threads: usize,
-    /// Pages of storage, those on their way included.
-    pub(crate) resident: u64,
-    /// Most pages of storage.
-    limit: u64,
+    /// The limit on pages of storage, and who waits at it.
+    pub(crate) room: Room,
+    /// Pages that can go when others are needed.
+    pub(crate) candidates: Candidates,
+    /// Discardable VMOs that hold pages and that nobody has locked, by when that came to be.
+    pub(crate) unlocked: BTreeMap<u64, VmoId>,
+    /// What reclaim did so far.
+    pub(crate) reclaimed: Reclaimed,
+    /// Pages in storage that the VMM is freeing.
+    pub(crate) freeing: BTreeMap<VmoId, u64>,
     /// Counts changes after which an access that failed may succeed.
     pub(crate) epoch: u64,
     pub(crate) channels: BTreeMap<ChannelId, Channel>,
@@ -122,8 +131,11 @@ impl Kernel {
             now: 0,
             next: FIRST_KOID,
             max_threads,
-            resident: 0,
-            limit: u64::MAX,
+            room: Room::new(),
+            candidates: Candidates::default(),
+            unlocked: BTreeMap::new(),
+            reclaimed: Reclaimed::default(),
+            freeing: BTreeMap::new(),
             epoch: 0,
             channels: BTreeMap::new(),
             queued_bytes: 0,
@@ -148,21 +160,6 @@ impl Kernel {
             work: VecDeque::new(),
             usage_at_end: None,
         }
-    }
-
-    /// Limits the pages of storage of all VMOs together: what would take more gets NO_MEMORY.
-    pub fn limit_memory(&mut self, pages: u64) {
-        self.limit = pages;
-    }
-
-    /// Takes up to `pages` pages out of what the limit leaves: how many, or NO_MEMORY.
-    pub(crate) fn reserve(&mut self, pages: u64) -> Result<u64, Status> {
-        let granted = pages.min(self.limit.saturating_sub(self.resident));
-        if granted == 0 {
-            return Err(Status::NO_MEMORY);
-        }
-        self.resident += granted;
-        Ok(granted)
     }
 
     /// A system call of `thread`: `number` from rax, `args` in the order of the registers. `now` is in nanoseconds.
@@ -376,6 +373,7 @@ fn describe(waiting: &Waiting) -> String {
     match waiting {
         Waiting::Nothing => "nothing".into(),
         Waiting::Memory => "its memory operation".into(),
+        Waiting::Room => "pages to be reclaimed".into(),
         Waiting::Busy(vmo) => format!("operations on VMO {}", vmo.0),
         Waiting::Request(vmo) => format!("the pager of VMO {}", vmo.0),
         Waiting::Port(port) => format!("port {}", port.0),

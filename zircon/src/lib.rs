@@ -11,6 +11,7 @@
 //! | `dispatch` | system-call numbers to calls; handle calls |
 //! | `op`, `memory_ops` | resumable operations; memory operations and what their end publishes |
 //! | `vmo`, `pages`, `intervals` | one VMO; the state of its pages |
+//! | `room`, `reclaim`, `candidates`, `discard` | the limit on pages; giving pages back; the queue of those that can go; discardable VMOs |
 //! | `look`, `ready` | what a VMO shows, through the VMOs it was cloned from; making pages ready for an operation |
 //! | `vmo_calls`, `resize`, `transfer` | create, size; set_size and content size; read and write |
 //! | `children` | children of VMOs and the tree of them |
@@ -27,9 +28,11 @@
 #![forbid(unsafe_code)]
 
 mod cache;
+mod candidates;
 mod channel;
 mod children;
 mod device_vmo;
+mod discard;
 mod dispatch;
 mod flush;
 mod futex;
@@ -53,8 +56,10 @@ mod policy;
 mod port;
 mod range_ops;
 mod ready;
+mod reclaim;
 mod resize;
 mod resource;
+mod room;
 mod sequence;
 mod signals;
 mod source;
@@ -78,6 +83,7 @@ pub use kernel::{FaultOutcome, Kernel, SyscallOutcome, VmoUsage};
 pub use mappings::MappedRun;
 pub use memory::{MemoryOp, MemoryOpId, MemoryResult, Pages, Storage, VmoId, Writes};
 pub use policy::{JobPolicy, POLICY_KILL};
+pub use reclaim::Reclaimed;
 pub use resource::ResourceKind;
 pub use sequence::{MAX_RUN, Sequence};
 pub use task::{EXCEPTION_KILL, NewProcess, SYSCALL_KILL};

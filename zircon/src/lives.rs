@@ -309,9 +309,12 @@ impl Kernel {
                 next = Some(owner);
             } else {
                 let pages = std::mem::take(&mut vmo.pages);
-                self.resident -= pages.resident();
+                let source = vmo.source();
+                let expected = source.map_or(0, |source| source.expected.count(0..u64::MAX));
+                self.room.untake(expected);
+                self.forget_unlocked(id);
                 self.end_source(id);
-                self.work.push_back(Work::Free(id));
+                self.free_storage(id, pages.resident());
                 self.bury(id);
             }
             if let Some(used) = next.and_then(|used| self.vmos.get_mut(&used)) {

@@ -17,6 +17,8 @@ pub(crate) struct InFlight {
     pub op: MemoryOp,
     /// Who waits for it.
     pub token: Option<Token>,
+    /// Pages that are gone with its end.
+    pub drops: u64,
     /// What it keeps busy: (VMO, pages, whether it changes which pages are there).
     touched: Vec<(VmoId, Range<u64>, bool)>,
 }
@@ -105,7 +107,12 @@ impl Kernel {
                 vmo.users += 1;
             }
         }
-        InFlight { op, token, touched }
+        InFlight {
+            op,
+            token,
+            drops: 0,
+            touched,
+        }
     }
 
     /// Drops a run of pages of one state that the VMO owns; they are absent from now on.
@@ -116,21 +123,32 @@ impl Kernel {
         let inherited = vmo.pages.get(run.start) == PageState::Inherited;
         let before = vmo.pages.resident();
         vmo.pages.set(run.clone(), PageState::Absent);
-        self.resident -= before - vmo.pages.resident();
+        let drops = before - vmo.pages.resident();
         let pages = Pages {
             vmo: id,
             first: run.start,
             count: run.end - run.start,
         };
-        self.emit(token, MemoryOp::Decommit { pages, inherited });
+        let op = self.emit(token, MemoryOp::Decommit { pages, inherited });
+        if let Some(flight) = self.memory.get_mut(&op) {
+            flight.drops = drops;
+            self.room.leave(drops);
+        }
     }
 
     /// A memory operation ended: its pages are what they are now, and whoever waited looks again.
     pub fn memory_done(&mut self, now: i64, id: MemoryOpId, result: MemoryResult) {
         self.now = now;
-        let Some(InFlight { op, token, touched }) = self.memory.remove(&id) else {
+        let Some(InFlight {
+            op,
+            token,
+            drops,
+            touched,
+        }) = self.memory.remove(&id)
+        else {
             return;
         };
+        self.room.left_behind(drops, drops);
         for (vmo, ..) in &touched {
             if let Some(vmo) = self.vmos.get_mut(vmo) {
                 vmo.busy.retain(|busy| busy.op != id);
@@ -144,24 +162,31 @@ impl Kernel {
                 } else {
                     PageState::Clean
                 };
+                self.room.arrived(pages.count);
                 self.publish(pages.vmo, pages.range(), state);
             }
-            (MemoryOp::Fork { pages, .. }, MemoryResult::Done) => {
+            (MemoryOp::Fork { pages, inherited }, MemoryResult::Done) => {
+                self.room.arrived(if *inherited { 0 } else { pages.count });
                 self.publish(pages.vmo, pages.range(), PageState::Dirty);
             }
             (MemoryOp::Fork { pages, inherited }, _) => {
-                self.resident -= if *inherited { 0 } else { pages.count };
+                self.room.untake(if *inherited { 0 } else { pages.count });
             }
             (MemoryOp::Protect { pages, on: false }, MemoryResult::Done) => {
                 self.publish(pages.vmo, pages.range(), PageState::Clean);
             }
             (MemoryOp::Zero { pages, .. }, result) => {
-                self.resident -= pages.count;
+                self.room.untake(pages.count);
                 // What the VMM could not install will not come: whoever waits for it is told.
                 if let (MemoryResult::Failed(status), None) = (result, token) {
                     self.resolve(pages.vmo, pages.range(), Some(*status));
                 }
             }
+            (MemoryOp::Evict(pages), MemoryResult::Written(written)) => {
+                self.evicted(*pages, written);
+            }
+            // None of them is gone, as far as is known; nothing would be gained by trying again at once.
+            (MemoryOp::Evict(pages), _) => self.room.left_behind(pages.count, 0),
             (
                 MemoryOp::Move {
                     from, to, to_first, ..
@@ -205,8 +230,9 @@ impl Kernel {
                 vmo.pages.set(own, PageState::Dirty);
             }
             vmo.end_zero(pages.clone());
-            self.resolve(id, pages, None);
+            self.resolve(id, pages.clone(), None);
         }
+        self.may_go(id, pages);
     }
 
     /// Pages are zero from now on, without storage.

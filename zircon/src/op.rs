@@ -76,6 +76,8 @@ pub(crate) enum Waiting {
     Nothing,
     /// Its own memory operation.
     Memory,
+    /// Pages that the limit does not leave just now.
+    Room,
     /// Other operations on a VMO.
     Busy(VmoId),
     /// A page request of a VMO.
@@ -93,7 +95,11 @@ impl Waiting {
     fn has_deadline(self) -> bool {
         match self {
             Waiting::Port(_) | Waiting::Objects(..) | Waiting::Futex(..) | Waiting::Outside => true,
-            Waiting::Nothing | Waiting::Memory | Waiting::Busy(_) | Waiting::Request(_) => false,
+            Waiting::Nothing
+            | Waiting::Memory
+            | Waiting::Room
+            | Waiting::Busy(_)
+            | Waiting::Request(_) => false,
         }
     }
 }
@@ -264,6 +270,13 @@ impl Kernel {
 
     /// Runs woken operations until none is left; their ends become work.
     pub(crate) fn settle(&mut self) {
+        self.run_woken();
+        while self.wake_for_room() {
+            self.run_woken();
+        }
+    }
+
+    fn run_woken(&mut self) {
         while let Some(token) = self.ready.pop_front() {
             // An operation whose own memory operation is under way looks again when that ends.
             let waits_for_memory = |op: &Op| op.waiting == Waiting::Memory && op.reply.is_none();
@@ -274,6 +287,7 @@ impl Kernel {
                 continue;
             };
             self.forget_deadline(token, &op);
+            self.room.forget(token);
             op.waiting = Waiting::Nothing;
             let thread = op.thread;
             if let (Some(result), Some(thread)) = (self.advance(token, op), thread) {
@@ -335,6 +349,7 @@ impl Kernel {
                     vmo.busy_waiters.retain(|&waiter| waiter != token);
                 }
             }
+            Waiting::Room => self.room.forget(token),
             Waiting::Port(id) => self.leave_port(id, token),
             Waiting::Futex(process, address) => self.leave_futex(process, address, token),
             // A wait for signals knows its observers itself.

@@ -1,5 +1,7 @@
 //! Pagers: `zx_pager_create`, `zx_pager_create_vmo`, `zx_pager_detach_vmo`, closing; and the VMM's own side as a provider.
 
+use std::ops::Range;
+
 use protocol::options::VmoOptions;
 use protocol::{PolicyCondition, RawHandle, Rights, Signals, Status};
 
@@ -7,6 +9,7 @@ use crate::header::Header;
 use crate::ids::{ObjectRef, PagerId, PortId, VmoId};
 use crate::kernel::{Begin, Caller, Kernel, Started};
 use crate::memory::{MemoryOp, MemoryOpId, Pages};
+use crate::pages::{PageState, runs};
 use crate::source::{PageSource, Provider, SourceState};
 use crate::vmo::{Vmo, VmoKind};
 use crate::vmo_calls::{sizes, vmo_options};
@@ -151,29 +154,21 @@ impl Kernel {
     }
 
     /// The VMM has content for these pages of a VMO it provides: which of them are to be installed now, each run with the
-    /// operation to end by [`Kernel::memory_done`]. NO_MEMORY if the limit leaves no room for the first of them.
-    pub fn supply_begin(&mut self, pages: Pages) -> Result<Vec<(MemoryOpId, Pages)>, Status> {
-        let (vmo, pages_end) = (pages.vmo, pages.first + pages.count);
+    /// operation to end by [`Kernel::memory_done`]. Those that were asked for and are still wanted are among them; others only as far as
+    /// the limit leaves room at once.
+    pub fn supply_begin(&mut self, now: i64, pages: Pages) -> Vec<(MemoryOpId, Pages)> {
+        self.now = now;
         let mut begun = Vec::new();
-        for run in self.suppliable(vmo, pages.range()) {
-            let granted = match self.reserve(run.end - run.start) {
-                Err(status) if begun.is_empty() => return Err(status),
-                granted => granted.unwrap_or(0),
-            };
+        for run in self.suppliable(pages.vmo, pages.range()) {
+            let end = self.count_supply(pages.vmo, run.clone());
+            if end == run.start {
+                continue;
+            }
             let pages = Pages {
-                vmo,
+                vmo: pages.vmo,
                 first: run.start,
-                count: granted,
+                count: end - run.start,
             };
-            if run.start + granted < run.end {
-                // Nobody will install the rest: whoever waits for it is told.
-                let rest = run.start + granted..pages_end;
-                self.resolve(vmo, rest, Some(Status::NO_MEMORY));
-                self.settle();
-            }
-            if granted == 0 {
-                break;
-            }
             let id = MemoryOpId(self.next_id());
             // To the core, content that the VMM installs is as good as zeros.
             let op = MemoryOp::Zero {
@@ -184,12 +179,62 @@ impl Kernel {
             self.memory.insert(id, flight);
             begun.push((id, pages));
         }
-        Ok(begun)
+        let there = |vmo: &Vmo, page| vmo.state(page) != PageState::Absent;
+        self.unexpect(pages, there);
+        self.settle();
+        begun
+    }
+
+    /// Counts pages that the VMM is about to install, if they do not count already; says where the limit ends them.
+    fn count_supply(&mut self, id: VmoId, run: Range<u64>) -> u64 {
+        let mut at = run.start;
+        while at < run.end {
+            let source = self.vmos.get_mut(&id).and_then(|vmo| vmo.source_mut());
+            let Some(expected) = source.map(|source| &mut source.expected) else {
+                break;
+            };
+            if let Some(part) = expected.containing(at) {
+                let end = part.end.min(run.end);
+                expected.remove(at..end);
+                at = end;
+                continue;
+            }
+            let wanted = expected.next_in(at).unwrap_or(run.end).min(run.end) - at;
+            let granted = self.reserve_spare(wanted);
+            at += granted;
+            if granted < wanted {
+                break;
+            }
+        }
+        at
+    }
+
+    /// Gives back pages that the VMM was asked for and that will not arrive, so far as `which` says so.
+    fn unexpect(&mut self, pages: Pages, which: impl Fn(&Vmo, u64) -> bool) {
+        let Some(vmo) = self.vmos.get(&pages.vmo) else {
+            return;
+        };
+        let expected = vmo
+            .source()
+            .map(|source| source.expected.within(pages.range()));
+        let expected = expected.into_iter().flatten().flatten();
+        let gone: Vec<u64> = expected.filter(|&page| which(vmo, page)).collect();
+        self.room.untake(gone.len() as u64);
+        let source = self
+            .vmos
+            .get_mut(&pages.vmo)
+            .and_then(|vmo| vmo.source_mut());
+        if let Some(source) = source {
+            for run in runs(gone) {
+                source.expected.remove(run);
+            }
+        }
     }
 
     /// The VMM cannot provide these pages: whoever waits for one of them gets `status`.
     pub fn supply_fail(&mut self, now: i64, pages: Pages, status: Status) {
         self.now = now;
+        self.unexpect(pages, |_, _| true);
         self.resolve(pages.vmo, pages.range(), Some(status));
         self.settle();
     }

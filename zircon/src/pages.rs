@@ -1,4 +1,5 @@
-//! The state of every page of a VMO: one byte a page, in leaves of 512 pages that exist where something was touched.
+//! The state of every page of a VMO: one byte a page and four marks of one bit, in leaves of 512 pages that exist where something was
+//! touched.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -43,10 +44,49 @@ impl PageState {
     }
 }
 
+/// What reclaim remembers of a page while it is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mark {
+    /// It is among the candidates.
+    Queued,
+    /// Somebody met it: what it came for.
+    Met,
+    /// Somebody met it again since its last turn.
+    Again,
+    /// It was hinted to be needed always.
+    Needed,
+}
+
+/// One bit a page.
+type Bits = [u64; (LEAF_PAGES / 64) as usize];
+
 #[derive(Clone, Debug)]
 struct Leaf {
     states: Box<[PageState; LEAF_PAGES as usize]>,
+    marks: [Bits; 4],
     used: u16,
+}
+
+impl Leaf {
+    /// The word that holds a mark of a page, and the page's bit in it.
+    fn word(&mut self, page: u64, mark: Mark) -> Option<(&mut u64, u64)> {
+        let at = page % LEAF_PAGES;
+        let word = self
+            .marks
+            .get_mut(mark as usize)?
+            .get_mut((at / 64) as usize)?;
+        Some((word, 1 << (at % 64)))
+    }
+
+    /// Sets or clears a mark; says what it was.
+    fn mark(&mut self, page: u64, mark: Mark, on: bool) -> bool {
+        let Some((word, bit)) = self.word(page, mark) else {
+            return false;
+        };
+        let was = *word & bit != 0;
+        *word = if on { *word | bit } else { *word & !bit };
+        was
+    }
 }
 
 /// Page states of one VMO.
@@ -95,12 +135,18 @@ impl PageMap {
             .entry(page / LEAF_PAGES)
             .or_insert_with(|| Leaf {
                 states: Box::new([PageState::Absent; LEAF_PAGES as usize]),
+                marks: [Bits::default(); 4],
                 used: 0,
             });
         let Some(slot) = leaf.states.get_mut((page % LEAF_PAGES) as usize) else {
             return;
         };
         let old = std::mem::replace(slot, state);
+        if state == PageState::Absent {
+            for mark in [Mark::Queued, Mark::Met, Mark::Again, Mark::Needed] {
+                leaf.mark(page, mark, false);
+            }
+        }
         leaf.used += u16::from(state != PageState::Absent);
         leaf.used -= u16::from(old != PageState::Absent);
         self.committed += u64::from(state.is_committed());
@@ -109,6 +155,30 @@ impl PageMap {
         self.resident -= u64::from(old.is_resident());
         if leaf.used == 0 {
             self.leaves.remove(&(page / LEAF_PAGES));
+        }
+    }
+
+    /// Sets or clears a mark of a page that is there; says what it was.
+    pub fn mark(&mut self, page: u64, mark: Mark, on: bool) -> bool {
+        let leaf = self.leaves.get_mut(&(page / LEAF_PAGES));
+        leaf.is_some_and(|leaf| leaf.mark(page, mark, on))
+    }
+
+    /// Whether a page has a mark.
+    pub fn has(&self, page: u64, mark: Mark) -> bool {
+        let at = page % LEAF_PAGES;
+        let leaf = self.leaves.get(&(page / LEAF_PAGES));
+        let bits = leaf.and_then(|leaf| leaf.marks.get(mark as usize));
+        let word = bits.and_then(|bits| bits.get((at / 64) as usize));
+        word.is_some_and(|word| word & (1 << (at % 64)) != 0)
+    }
+
+    /// An operation or a fault meets these pages.
+    pub fn meet(&mut self, pages: Range<u64>) {
+        for page in pages {
+            if self.mark(page, Mark::Met, true) {
+                self.mark(page, Mark::Again, true);
+            }
         }
     }
 
@@ -166,6 +236,27 @@ pub(crate) fn runs(pages: impl IntoIterator<Item = u64>) -> Vec<Range<u64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn marks_go_with_their_page() {
+        let mut map = PageMap::default();
+        map.mark(7, Mark::Queued, true);
+        assert!(!map.has(7, Mark::Queued), "nothing is there");
+        map.set(0..600, PageState::Clean);
+        assert!(!map.mark(513, Mark::Queued, true), "it was not set");
+        map.meet(512..514);
+        map.meet(513..515);
+        let marks = |map: &PageMap, page| {
+            [Mark::Queued, Mark::Met, Mark::Again].map(|mark| map.has(page, mark))
+        };
+        assert_eq!(marks(&map, 512), [false, true, false]);
+        assert_eq!(marks(&map, 513), [true, true, true], "met twice");
+        map.set(513..514, PageState::Dirty);
+        assert_eq!(marks(&map, 513), [true, true, true]);
+        map.set(513..514, PageState::Absent);
+        map.set(513..514, PageState::Clean);
+        assert_eq!(marks(&map, 513), [false; 3]);
+    }
 
     #[test]
     fn sparse_states_and_counts() {

@@ -4,12 +4,15 @@
 //! [`Kernel::step_range_op`]. A VMO that is cut meanwhile ends COMMIT and the hints well, for there is nothing left to do, and the
 //! others with OUT_OF_RANGE.
 
+use std::ops::Range;
+
 use protocol::options::VmoOp;
 use protocol::{PAGE_SIZE, RawHandle, Rights, Status};
 
 use crate::handle::require;
 use crate::ids::{Token, VmoId};
 use crate::kernel::{Begin, Caller, Kernel, Started};
+use crate::memory_ops::page_span;
 use crate::op::{Body, OK, Op, Step, StepResult};
 use crate::ready::{Intent, Need, Ready};
 use crate::supply::check_range;
@@ -22,6 +25,8 @@ pub(crate) struct RangeArgs {
     pub op: u32,
     pub offset: u64,
     pub length: u64,
+    pub buffer: u64,
+    pub buffer_size: u64,
 }
 
 /// How far an operation on a range has come.
@@ -35,9 +40,11 @@ pub(crate) enum RangeOp {
         offset: u64,
         end: u64,
         intent: Intent,
-        /// A hint: whatever goes wrong ends it, and nobody is told.
+        /// A hint that a pager's pages are always needed: whatever goes wrong ends it, and nobody is told.
         hint: bool,
     },
+    /// A hint that a pager's pages are not needed.
+    DontNeed { vmo: VmoId, pages: Range<u64> },
     /// Zeroing.
     Zero(Zeroing),
 }
@@ -46,7 +53,7 @@ impl RangeOp {
     /// The VMO that it works on.
     pub fn vmo(&self) -> VmoId {
         match self {
-            RangeOp::Pages { vmo, .. } => *vmo,
+            RangeOp::Pages { vmo, .. } | RangeOp::DontNeed { vmo, .. } => *vmo,
             RangeOp::Zero(zeroing) => zeroing.vmo,
         }
     }
@@ -74,6 +81,9 @@ impl Kernel {
             return Err(Status::NOT_SUPPORTED);
         }
         require(rights, right_of(op))?;
+        if matches!(op, VmoOp::Lock | VmoOp::TryLock | VmoOp::Unlock) {
+            return self.vmo_lock(caller, vmo, rights, op, args);
+        }
         match self.range_op(vmo, op, args.offset, args.length)? {
             Some(range) => {
                 let holds = vec![vmo, range.vmo()];
@@ -98,13 +108,16 @@ impl Kernel {
             false => Ok(()),
         };
         let in_range = || check_range(offset, length, size);
-        let pages = |intent, hint| {
+        let whole_pages = || {
             let end = offset.checked_add(length).ok_or(Status::OUT_OF_RANGE)?;
             let (start, end) = (offset - offset % PAGE_SIZE, end.div_ceil(PAGE_SIZE));
             let end = end.checked_mul(PAGE_SIZE).filter(|end| *end <= size);
             let end = end.ok_or(Status::OUT_OF_RANGE)?;
             let (vmo, offset) = self.root(id, start);
-            let end = offset + (end - start);
+            Ok((vmo, offset, offset + (end - start)))
+        };
+        let pages = |intent, hint| {
+            let (vmo, offset, end) = whole_pages()?;
             let work = RangeOp::Pages {
                 vmo,
                 offset,
@@ -123,7 +136,11 @@ impl Kernel {
             VmoOp::Prefetch => supported.and_then(|()| pages(Intent::Read, false)),
             VmoOp::DontNeed | VmoOp::AlwaysNeed if !self.shows_a_pager(id) => Ok(None),
             VmoOp::AlwaysNeed => pages(Intent::Read, true),
-            VmoOp::DontNeed => pages(Intent::Read, true).map(|_| None),
+            VmoOp::DontNeed => {
+                let (vmo, offset, end) = whole_pages()?;
+                let pages = offset / PAGE_SIZE..end / PAGE_SIZE;
+                Ok(Some(RangeOp::DontNeed { vmo, pages }))
+            }
             VmoOp::Zero => {
                 supported.and_then(|()| self.check_cached(id))?;
                 in_range()?;
@@ -175,6 +192,16 @@ impl Kernel {
         false
     }
 
+    /// The pages of a pager's VMO that stand behind pages of a VMO, or are them.
+    fn pager_pages(&self, id: VmoId, pages: Range<u64>) -> Option<(VmoId, Range<u64>)> {
+        let (pager, pages) = match self.behind(id, pages.clone()).pop() {
+            Some(last) => last,
+            None => (id, pages),
+        };
+        let paged = self.vmos.get(&pager)?.source().is_some();
+        paged.then_some((pager, pages))
+    }
+
     pub(crate) fn step_range_op(
         &mut self,
         token: Token,
@@ -183,6 +210,12 @@ impl Kernel {
     ) -> StepResult {
         match range {
             RangeOp::Zero(zeroing) => self.step_zeroing(token, op, zeroing),
+            RangeOp::DontNeed { vmo, pages } => {
+                if let Some((pager, pages)) = self.pager_pages(*vmo, pages.clone()) {
+                    self.not_needed(pager, pages);
+                }
+                OK
+            }
             RangeOp::Pages { hint, .. } => {
                 let hint = *hint;
                 let result = self.step_range_pages(token, op, range);
@@ -200,7 +233,7 @@ impl Kernel {
             offset,
             end,
             intent,
-            ..
+            hint,
         } = range
         else {
             return OK;
@@ -214,7 +247,13 @@ impl Kernel {
         while *offset < *end {
             match self.prepare(token, *vmo, *offset, *end - *offset, Need::whole(*intent))? {
                 Ready::Wait(waiting) => return Ok(Step::Wait(waiting)),
-                Ready::Present(bytes) | Ready::Zeros(bytes) => *offset += bytes,
+                Ready::Present(bytes) | Ready::Zeros(bytes) => {
+                    let pages = page_span(*offset, bytes);
+                    *offset += bytes;
+                    if *hint && let Some((pager, pages)) = self.pager_pages(*vmo, pages) {
+                        self.always_needed(pager, pages);
+                    }
+                }
             }
         }
         OK

@@ -4,6 +4,8 @@
 //! registers the operation with the one thing that has to happen first: a memory operation, the end of somebody else's, a page
 //! request. When that has happened the operation asks again.
 
+use std::ops::Range;
+
 use protocol::{PAGE_SIZE, Status};
 
 use crate::ids::{Token, VmoId};
@@ -13,6 +15,7 @@ use crate::memory::{MemoryOp, Pages};
 use crate::memory_ops::page_span;
 use crate::op::Waiting;
 use crate::pages::PageState;
+use crate::room::Reserved;
 use crate::source::{Provider, SourceState};
 use crate::work::{Access, Work};
 
@@ -116,6 +119,13 @@ impl Kernel {
         let span = page_span(offset, length);
         let (first, limit) = (span.start, span.end - span.start);
         let vmo = self.vmos.get(&id).ok_or(Status::BAD_STATE)?;
+        if vmo.is_discarded() {
+            // There is nothing left to be zeroed, and nothing to be had.
+            return match need.intent {
+                Intent::Clear => Ok(Ready::Zeros(length)),
+                _ => Err(Status::NOT_FOUND),
+            };
+        }
         let calm = vmo.calm_run(first, limit, false);
         if calm == 0 {
             return self.ready_when_calm(id, token);
@@ -133,6 +143,9 @@ impl Kernel {
             }
         }
         let bytes = |pages: u64| length.min((first + pages) * PAGE_SIZE - offset);
+        if let Seen::Page(owner, page, _) | Seen::Zero(owner, page, PageState::Blank) = seen {
+            self.meet(owner, page..page + run);
+        }
         match seen {
             Seen::Page(owner, _, state) if owner == id => {
                 if self.is_lost(id, state) {
@@ -221,7 +234,10 @@ impl Kernel {
         if run == 0 {
             return self.ready_when_calm(id, token);
         }
-        let count = self.reserve(run)?;
+        let count = match self.reserve(token, run)? {
+            Reserved::Pages(count) => count,
+            Reserved::Wait(waiting) => return Ok(Ready::Wait(waiting)),
+        };
         let pages = Pages {
             vmo: id,
             first,
@@ -239,7 +255,10 @@ impl Kernel {
         if run == 0 {
             return self.ready_when_calm(id, token);
         }
-        let count = self.reserve(run)?;
+        let count = match self.reserve(token, run)? {
+            Reserved::Pages(count) => count,
+            Reserved::Wait(waiting) => return Ok(Ready::Wait(waiting)),
+        };
         let pages = Pages {
             vmo: id,
             first,
@@ -316,17 +335,50 @@ impl Kernel {
         if source.state != SourceState::Attached {
             return Err(Status::BAD_STATE);
         }
-        let queued = source.is_packet_queued();
-        let asked = source.request(first..first + run, token, early);
-        if let (Provider::Host, Some(range)) = (source.provider, asked) {
-            let pages = Pages {
-                vmo: id,
-                first: range.start,
-                count: range.end - range.start,
-            };
-            self.work.push_back(Work::HostRead(pages));
+        if source.provider == Provider::Host {
+            return self.request_of_host(token, id, first..first + run, early);
         }
+        let queued = source.is_packet_queued();
+        source.request(first..first + run, token, early);
         self.pump_source(id, queued);
+        Ok(Ready::Wait(Waiting::Request(id)))
+    }
+
+    /// Asks the VMM for absent pages. They are taken from the limit before it is asked: what it reads it can install.
+    fn request_of_host(
+        &mut self,
+        token: Token,
+        id: VmoId,
+        pages: Range<u64>,
+        early: bool,
+    ) -> Result<Ready, Status> {
+        let source = self.vmos.get(&id).and_then(|vmo| vmo.source());
+        let source = source.ok_or(Status::INTERNAL)?;
+        let first = pages.start;
+        let mut end = source.unasked(pages.clone()).end;
+        if end == first {
+            // It joins a request.
+            end = pages.end;
+        } else if let Some(expected) = source.expected.containing(first) {
+            end = end.min(expected.end);
+        } else {
+            let expected = source.expected.next_in(first);
+            let wanted = expected.map_or(end, |at| at.min(end)) - first;
+            match self.reserve(token, wanted.min(MAX_INSTALL))? {
+                Reserved::Pages(count) => end = first + count,
+                Reserved::Wait(waiting) => return Ok(Ready::Wait(waiting)),
+            }
+        }
+        let source = self.vmos.get_mut(&id).and_then(|vmo| vmo.source_mut());
+        let source = source.ok_or(Status::INTERNAL)?;
+        if let Some(asked) = source.request(first..end, token, early) {
+            source.expected.insert(asked.clone());
+            self.work.push_back(Work::HostRead(Pages {
+                vmo: id,
+                first: asked.start,
+                count: asked.end - asked.start,
+            }));
+        }
         Ok(Ready::Wait(Waiting::Request(id)))
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct PageSource {
     in_port: Option<InPort>,
     /// COMPLETE is to be sent when the packet is free.
     complete_due: bool,
+    /// Pages that the VMM was asked for and has not answered: they count already.
+    pub expected: Intervals,
 }
 
 #[derive(Clone, Debug)]
@@ -100,7 +102,15 @@ impl PageSource {
             unsent: VecDeque::new(),
             in_port: None,
             complete_due: false,
+            expected: Intervals::default(),
         }
+    }
+
+    /// The part of a range, from its start on, that no outstanding request covers.
+    pub fn unasked(&self, range: Range<u64>) -> Range<u64> {
+        let next = self.requests.range(range.start + 1..).next();
+        let end = next.map_or(range.end, |(_, request)| request.start);
+        range.start..end.clamp(range.start, range.end)
     }
 
     /// Makes `token` wait for absent pages from `range.start` on; says what new range has to be asked for.

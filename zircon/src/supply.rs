@@ -143,6 +143,9 @@ impl Kernel {
     fn can_supply(&self, supply: &Supply) -> Result<(), Status> {
         let vmo = self.vmos.get(&supply.vmo).ok_or(Status::BAD_STATE)?;
         let aux = self.vmos.get(&supply.aux).ok_or(Status::BAD_STATE)?;
+        if aux.is_discarded() {
+            return Err(Status::NOT_FOUND);
+        }
         check_range(supply.aux_page, supply.count, aux.page_count())?;
         check_range(supply.page, supply.count, vmo.page_count())?;
         match vmo.source() {

@@ -95,6 +95,8 @@ pub(crate) enum Undo {
     Handle(ProcessId, RawHandle),
     /// Likewise several.
     Handles(ProcessId, Vec<RawHandle>),
+    /// Take back the lock of a VMO, whose pages had been discarded or not.
+    Lock(VmoId, bool),
     /// Unmap the mapping that nobody learned of.
     Mapping(ProcessId, u64, u64),
     /// Destroy the VMAR, and close the handle to it, that nobody learned of.
@@ -153,6 +155,8 @@ impl Kernel {
             }
             _ => 1,
         };
+        // Nothing that is needed goes for what may be needed.
+        let ahead = if ahead > self.room_left() { 1 } else { ahead };
         match self.prepare(
             token,
             run.vmo,
@@ -346,6 +350,7 @@ impl Kernel {
                     let _ = self.close_handle(*process, *handle);
                 }
             }
+            Undo::Lock(vmo, discarded) => self.unlock(*vmo, *discarded),
             Undo::Mapping(process, address, length) => {
                 self.remove_mappings(*process, *address, *length)
             }

@@ -7,6 +7,7 @@ use protocol::options::VmoOptions;
 use protocol::{PAGE_SIZE, Signals};
 
 use crate::cache::CachePolicy;
+use crate::discard::Lock;
 use crate::header::Header;
 use crate::ids::{Token, VmoId};
 use crate::intervals::Intervals;
@@ -53,6 +54,10 @@ pub(crate) struct Vmo {
     pub parent: Option<VmoId>,
     pub children: BTreeSet<VmoId>,
     pub mappings: u64,
+    /// Whether a discardable VMO is locked, and what has become of its pages.
+    pub lock: Lock,
+    /// Times that reclaim took a page of it, or discarded it.
+    pub reclaims: u64,
     /// How faults on it have come, for supplying ahead of a sequential toucher.
     pub faults: Sequence,
 }
@@ -104,6 +109,8 @@ impl Vmo {
             parent: None,
             children: BTreeSet::new(),
             mappings: 0,
+            lock: Lock::default(),
+            reclaims: 0,
             faults: Sequence::default(),
         }
     }

@@ -63,7 +63,10 @@ impl Vm {
         let Some(host) = lock(&self.host_vmos).get(&pages.vmo).cloned() else {
             return;
         };
-        let plan = lock(&host.ahead).plan(pages.range(), host.pages);
+        // What is read ahead never makes needed pages go.
+        let room = self.core().room_left();
+        let end = host.pages.min(pages.range().end.saturating_add(room));
+        let plan = lock(&host.ahead).plan(pages.range(), end);
         self.serve(&host, pages, plan.end, Wait::Never);
     }
 
@@ -148,11 +151,8 @@ impl Vm {
         let bytes = (run.count * PAGE_SIZE) as usize;
         buffer.resize(bytes, 0);
         host.read(run.first * PAGE_SIZE, buffer, wait)?;
-        let begun = self.core().supply_begin(run);
-        let begun = begun.map_err(|status| ReadError::Failed {
-            status,
-            reason: format!("no memory for VMO {}: --memory is used up", run.vmo.0),
-        })?;
+        let now = self.now();
+        let begun = self.core().supply_begin(now, run);
         let mut failure = None;
         for (id, pages) in begun {
             if let Some(status) = failure {

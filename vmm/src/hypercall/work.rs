@@ -126,6 +126,8 @@ impl Vm {
                     {
                         log::error!("freeing VMO {}: {error}", vmo.0);
                     }
+                    let now = self.now();
+                    self.core().freed(now, vmo);
                 }
             }
         }

@@ -568,7 +568,7 @@ fn host_supply_without_memory() {
         .unwrap();
     let mut reader = m.reader(Via::Read, vmo, 0..1);
     let pages = m.host_reads.remove(0);
-    let (op, _) = m.kernel.supply_begin(pages).unwrap()[0];
+    let (op, _) = m.kernel.supply_begin(m.now, pages)[0];
     let failed = zircon::MemoryResult::Failed(Status::NO_MEMORY);
     m.kernel.memory_done(m.now, op, failed);
     m.drain();
@@ -595,7 +595,7 @@ fn host_supply_ahead() {
     m.host_supply(pages(0, 64), 2);
     assert_eq!(m.page_bytes(vmo, 0..5), [2, 2, 3, 5, 6]);
     assert_eq!(m.host_reads, []);
-    assert_eq!(m.kernel.supply_begin(pages(9, 4)), Ok(vec![]));
+    assert_eq!(m.kernel.supply_begin(m.now, pages(9, 4)), []);
 }
 
 /// Zeros that the pager did not supply are a change that it does not know of: they stay.

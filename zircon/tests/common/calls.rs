@@ -530,16 +530,10 @@ impl TestMachine {
     }
 
     pub fn host_supply(&mut self, pages: Pages, tag: u8) {
-        let begun = match self.kernel.supply_begin(pages) {
-            Ok(begun) => begun,
-            Err(status) => {
-                self.kernel.supply_fail(self.now, pages, status);
-                Vec::new()
-            }
-        };
-        for (id, run) in begun {
+        for (id, run) in self.kernel.supply_begin(self.now, pages) {
             self.memory
                 .supply(run, |page| (page as u8).wrapping_add(tag));
+            self.check_limit();
             self.kernel
                 .memory_done(self.now, id, zircon::MemoryResult::Done);
         }

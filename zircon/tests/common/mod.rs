@@ -77,6 +77,8 @@ pub struct TestMachine {
     /// Dropping pages fails.
     pub decommit_fails: bool,
     pub memory_ops: u64,
+    /// Most pages of storage.
+    pub limit: u64,
     /// Leaves out [`TestMachine::check`] after each call.
     pub unchecked: bool,
     results: BTreeMap<Token, OpResult>,
@@ -126,6 +128,7 @@ impl TestMachine {
             no_memory: false,
             decommit_fails: false,
             memory_ops: 0,
+            limit: u64::MAX,
             unchecked: false,
             results: BTreeMap::new(),
             parked: BTreeMap::new(),
@@ -301,6 +304,7 @@ impl TestMachine {
         } else {
             self.memory.perform(&op)
         };
+        self.check_limit();
         self.memory_ops += 1;
         self.kernel.memory_done(self.now, id, result);
         while let Some(work) = self.kernel.next_work() {
@@ -361,6 +365,7 @@ impl TestMachine {
                     "{vmo:?} freed under an operation"
                 );
                 self.memory.free(vmo);
+                self.kernel.freed(self.now, vmo);
             }
         }
     }
@@ -381,6 +386,22 @@ impl TestMachine {
                 }
             }
         }
+    }
+
+    /// Limits the pages of storage from now on.
+    pub fn limit(&mut self, pages: u64) {
+        self.kernel.limit_memory(pages);
+        self.limit = pages;
+    }
+
+    /// Memory never holds more pages than the core counts, and never more than the limit.
+    pub fn check_limit(&self) {
+        let (there, (counted, peak)) = (self.memory.total() as u64, self.kernel.resident_pages());
+        assert!(
+            there <= counted && counted <= peak,
+            "{there} pages, {counted} counted, {peak} at most"
+        );
+        assert!(peak <= self.limit, "{peak} pages of {}", self.limit);
     }
 
     /// With no operation under way the core and the memory agree on what is resident, and no deadline lies in the past.

@@ -357,7 +357,7 @@ fn machine(seed: u64) -> (TestMachine, Vec<ThreadId>, First) {
         .unwrap();
     let mut threads = vec![m.main.thread, other.thread];
     threads.extend((0..4).map(|_| m.thread()));
-    m.kernel.limit_memory(LIMIT);
+    m.limit(LIMIT);
     m.order = Order::Random;
     m.random = seed | 1;
     m.hold_flushes = true;
