@@ -195,7 +195,7 @@ impl Kernel {
                 from,
                 to: supply.vmo,
                 to_first: first,
-                protect: false,
+                protect: true,
             },
             (false, true) => {
                 self.drop_run(Some(token), supply.aux, from.range());

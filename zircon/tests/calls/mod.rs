@@ -2,6 +2,7 @@
 
 mod channel;
 mod children;
+mod discard;
 mod event;
 mod futex;
 mod handles;
@@ -13,6 +14,7 @@ mod pager_supply;
 mod policy;
 mod port;
 mod port_cancel;
+mod reclaim;
 mod resize;
 mod resource;
 mod slice;
