@@ -5,7 +5,7 @@ use std::ops::Range;
 
 /// Ranges keyed by their start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Intervals {
+pub struct Intervals {
     ranges: BTreeMap<u64, u64>,
 }
 

@@ -79,6 +79,7 @@ pub use ids::{
     BtiId, ChannelId, EventId, IommuId, JobId, ObjectRef, PagerId, PortId, ProcessId, ResourceId,
     ThreadId, Token, VmarId,
 };
+pub use intervals::Intervals;
 pub use kernel::{FaultOutcome, Kernel, SyscallOutcome, VmoUsage};
 pub use mappings::MappedRun;
 pub use memory::{MemoryOp, MemoryOpId, MemoryResult, Pages, Storage, VmoId, Writes};

@@ -22,8 +22,8 @@ use super::{
     buddy::Buddy,
     error::{MemoryError, SlotError},
     reservation::Reservation,
-    uffd::Userfaultfd,
     units::{PAGE_SHIFT, UNIT_BYTES, UNIT_PAGES, bytes},
+    watch::Watch,
 };
 
 /// The guest-physical range of an arena.
@@ -42,10 +42,10 @@ pub type AddSlot = Box<dyn Fn(u32, u64, u64, u64) -> Result<(), SlotError> + Sen
 /// The arena of one VM.
 pub(super) struct Arena {
     geometry: ArenaGeometry,
-    // Before `uffd`: the mappings go first, since a closed descriptor would let absent pages read
+    // Before `watch`: the mappings go first, since a closed descriptor would let absent pages read
     // as zeros.
     reservation: Reservation,
-    uffd: Userfaultfd,
+    watch: Watch,
     space: RwLock<Space>,
     slots: Mutex<BTreeSet<u32>>,
     add_slot: AddSlot,
@@ -82,7 +82,7 @@ impl Arena {
     /// Reserves `wanted`, or the largest half, quarter, ... of it that the process may reserve.
     pub(super) fn new(
         wanted: ArenaGeometry,
-        uffd: Userfaultfd,
+        watch: Watch,
         add_slot: AddSlot,
     ) -> Result<Arena, MemoryError> {
         let ArenaGeometry { base, end } = wanted;
@@ -120,7 +120,7 @@ impl Arena {
         Ok(Arena {
             geometry,
             reservation,
-            uffd,
+            watch,
             space: RwLock::new(Space {
                 free: Buddy::new(units),
                 leased: BTreeMap::new(),
@@ -135,9 +135,9 @@ impl Arena {
         self.geometry
     }
 
-    /// The descriptor all windows of this arena are registered with.
-    pub(super) fn uffd(&self) -> &Userfaultfd {
-        &self.uffd
+    /// What watches the windows of this arena.
+    pub(super) fn watch(&self) -> &Watch {
+        &self.watch
     }
 
     /// Takes addresses for a block of `owner`'s pages, with the memslot under them.
@@ -268,7 +268,7 @@ impl Drop for Lease {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::tests::uffd, *};
+    use super::{super::tests::watch, *};
 
     const GIB: u64 = 1 << 30;
 
@@ -284,7 +284,7 @@ mod tests {
                 .push([u64::from(index), gpa, host, len]);
             Ok(())
         });
-        let arena = Arena::new(ArenaGeometry { base, end }, uffd(), add)?;
+        let arena = Arena::new(ArenaGeometry { base, end }, watch(), add)?;
         Ok((Arc::new(arena), slots))
     }
 
@@ -349,7 +349,7 @@ mod tests {
             base: 4 * GIB,
             end: 5 * GIB,
         };
-        let arena = Arc::new(Arena::new(geometry, uffd(), add).unwrap());
+        let arena = Arc::new(Arena::new(geometry, watch(), add).unwrap());
         let error = arena.lease(owner(0, 3)).unwrap_err();
         assert_eq!(
             error.to_string(),

@@ -14,6 +14,7 @@ use rustix::{
     ioctl::{Ioctl, IoctlOutput, Opcode, Updater, ioctl, opcode},
     mm::{UserfaultfdFlags, userfaultfd},
 };
+use zircon::Writes;
 
 use super::error::MemoryError;
 
@@ -22,15 +23,24 @@ pub(super) const GROUP: u8 = raw::USERFAULTFD_IOC as u8;
 const API: Opcode = opcode::read_write::<raw::uffdio_api>(GROUP, raw::_UFFDIO_API as u8);
 
 /// Features without which windows cannot work, with their names.
-pub(super) const REQUIRED: [(u32, &str); 2] = [
+pub(super) const REQUIRED: [(u32, &str); 6] = [
     (raw::UFFD_FEATURE_SIGBUS, "SIGBUS"),
     (raw::UFFD_FEATURE_MISSING_SHMEM, "MISSING_SHMEM"),
+    (raw::UFFD_FEATURE_PAGEFAULT_FLAG_WP, "PAGEFAULT_FLAG_WP"),
+    (raw::UFFD_FEATURE_WP_HUGETLBFS_SHMEM, "WP_HUGETLBFS_SHMEM"),
+    (raw::UFFD_FEATURE_WP_UNPOPULATED, "WP_UNPOPULATED"),
+    (raw::UFFD_FEATURE_WP_ASYNC, "WP_ASYNC"),
 ];
 
-/// A descriptor whose handshake asked for [`REQUIRED`].
-pub(super) fn open_with_required() -> Result<OwnedFd, MemoryError> {
+/// A descriptor whose handshake asked for [`REQUIRED`]; for WP_ASYNC only if writes are to be noted.
+pub(super) fn open_with_required(writes: Writes) -> Result<OwnedFd, MemoryError> {
+    let without = match writes {
+        Writes::Exit => raw::UFFD_FEATURE_WP_ASYNC,
+        Writes::Noted => 0,
+    };
     let required = REQUIRED
         .iter()
+        .filter(|(bit, _)| *bit != without)
         .fold(0, |bits, (bit, _)| bits | u64::from(*bit));
     let (fd, _) = open()?;
     handshake(&fd, required).map_err(|source| {

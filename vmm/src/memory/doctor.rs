@@ -2,7 +2,6 @@
 
 use std::{fs, io::ErrorKind};
 
-use linux_raw_sys::general as raw;
 use rustix::{
     io::Errno,
     process::{Resource, getrlimit},
@@ -15,21 +14,15 @@ use super::{
     ArenaGeometry, Memory, MemoryError,
     copy::{self, Short},
     descriptor::{self, OpenedBy, REQUIRED},
+    pagemap::Pagemap,
     units::UNIT_BYTES,
 };
-
-/// Features that dirty tracking and clones build on.
-const OPTIONAL: [(u32, &str); 4] = [
-    (raw::UFFD_FEATURE_PAGEFAULT_FLAG_WP, "PAGEFAULT_FLAG_WP"),
-    (raw::UFFD_FEATURE_WP_HUGETLBFS_SHMEM, "WP_HUGETLBFS_SHMEM"),
-    (raw::UFFD_FEATURE_WP_UNPOPULATED, "WP_UNPOPULATED"),
-    (raw::UFFD_FEATURE_WP_ASYNC, "WP_ASYNC"),
-];
 
 /// Looks at everything this module needs of the host. Changes nothing.
 pub fn probe() -> Vec<Check> {
     let mut checks = vec![device(), unprivileged(), descriptor()];
     checks.extend(features());
+    checks.push(pagemap());
     checks.push(faults_as_exits());
     checks.extend([open_files(), file_size(), address_space(), map_count()]);
     checks
@@ -94,13 +87,20 @@ fn features() -> Vec<Check> {
             }
         }
     };
-    let required = REQUIRED
+    REQUIRED
         .iter()
-        .map(check(Check::required, "use Linux 4.14 or newer"));
-    let optional = OPTIONAL
-        .iter()
-        .map(check(Check::advised, "use Linux 6.7 or newer"));
-    required.chain(optional).collect()
+        .map(check(Check::required, "use Linux 6.7 or newer"))
+        .collect()
+}
+
+fn pagemap() -> Check {
+    let opened = Pagemap::open();
+    let found = match &opened {
+        Ok(_) => "written pages can be told".into(),
+        Err(error) => error.to_string(),
+    };
+    let remedy = "use Linux 6.7 or newer, with /proc mounted";
+    Check::required("scan of /proc/self/pagemap", opened.is_ok(), found, remedy)
 }
 
 fn faults_as_exits() -> Check {
@@ -194,7 +194,7 @@ fn map_count() -> Check {
         .trim()
         .parse::<u64>()
         .is_ok_and(|count| count >= ENOUGH);
-    let remedy = "each chunk needs up to two mappings: sysctl vm.max_map_count=65530 or more";
+    let remedy = "each chunk, and each run of pages that a clone has of its own, needs mappings: sysctl vm.max_map_count=65530 or more";
     Check::advised("vm.max_map_count", ok, text.trim(), remedy)
 }
 
@@ -220,6 +220,6 @@ mod tests {
                 .iter()
                 .any(|check| check.name == "userfaultfd feature SIGBUS")
         );
-        assert_eq!(checks.iter().filter(|check| check.required).count(), 4);
+        assert_eq!(checks.iter().filter(|check| check.required).count(), 9);
     }
 }

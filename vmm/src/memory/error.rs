@@ -41,12 +41,21 @@ pub enum MemoryError {
     },
     /// The kernel's userfaultfd lacks something that is needed.
     #[error(
-        "this kernel's userfaultfd cannot do {missing} ({source}); Linux 4.14 or newer is needed"
+        "this kernel's userfaultfd cannot do {missing} ({source}); Linux 6.7 or newer is needed"
     )]
     Features {
         /// Features that are not there.
         missing: String,
         /// What UFFDIO_API said.
+        source: Errno,
+    },
+    /// The page map cannot be scanned.
+    #[error(
+        "cannot scan /proc/self/pagemap for written pages: {source}; Linux 6.7 or newer with /proc mounted \
+         is needed"
+    )]
+    Pagemap {
+        /// What the kernel said.
         source: Errno,
     },
     /// KVM did not take a memslot.
@@ -82,6 +91,19 @@ pub enum MemoryError {
         /// What helps.
         remedy: &'static str,
     },
+    /// More contiguous space than one chunk can give.
+    #[error(
+        "VMO {vmo} is to have {pages} pages in one piece, aligned to 2^{align} bytes: at most 1 GiB can be had",
+        vmo = .vmo.0
+    )]
+    Contiguous {
+        /// The VMO.
+        vmo: VmoId,
+        /// Its pages.
+        pages: u64,
+        /// Log2 of their alignment in bytes.
+        align: u32,
+    },
     /// The page is past the end of the largest VMO.
     #[error("VMO {vmo} has no page {page:#x}: the largest VMO ends before it", vmo = .vmo.0)]
     OutOfRange {
@@ -93,6 +115,9 @@ pub enum MemoryError {
     /// No such VMO was created, or it was destroyed.
     #[error("VMO {vmo} has no storage: it was never created, or is destroyed", vmo = .0.0)]
     Unknown(VmoId),
+    /// A VMO that has chunks already cannot come to show another.
+    #[error("VMO {vmo} is in use already: what it shows of others is said before", vmo = .0.0)]
+    Placed(VmoId),
     /// The VMO was created already.
     #[error("VMO {vmo} has storage already", vmo = .0.0)]
     Exists(VmoId),
@@ -106,7 +131,9 @@ impl MemoryError {
     pub fn status(&self) -> Status {
         match self {
             MemoryError::OutOfRange { .. } => Status::OUT_OF_RANGE,
-            MemoryError::Unknown(_) | MemoryError::Exists(_) => Status::INTERNAL,
+            MemoryError::Unknown(_) | MemoryError::Exists(_) | MemoryError::Placed(_) => {
+                Status::INTERNAL
+            }
             _ => Status::NO_MEMORY,
         }
     }

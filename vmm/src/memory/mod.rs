@@ -7,18 +7,21 @@
 //! ```text
 //! guest-physical      arena: slots of 1 GiB, memslots from their first use   arena.rs, buddy.rs
 //!                       |  same layout, shifted by a constant
-//! VMM address space   reservation (PROT_NONE), chunks mapped over it         reservation.rs, window.rs
-//!                       |  shared mappings, registered with userfaultfd      uffd.rs, descriptor.rs
-//! host memory         one memfd a VMO                                        memfd.rs
+//! VMM address space   reservation (PROT_NONE), windows of chunks over it     reservation.rs, window.rs, chunk.rs
+//!                       |  layout: own pages shared, those of others          layout.rs, views.rs
+//!                       |  private; all watched by userfaultfd                watch.rs, uffd.rs, descriptor.rs
+//! host memory         one store a VMO                                        store.rs, memfd.rs
 //! ```
 //!
-//! `ops.rs` performs the core's operations on them, by way of `uffd.rs` and `copy.rs`.
+//! `ops.rs`, `change.rs` and `transfer.rs` perform the core's operations on them, by way of `uffd.rs`,
+//! `pagemap.rs` and `copy.rs`.
 //!
 //! The life of a page: **placed** (its chunk exists; the guest's tables may point at it, and
-//! touching it is an exit), **present** (installed by `Zero`, `Move` or [`Memory::supply`]: the
-//! guest reads and writes it without the VMM), absent again (`Decommit`, or moved away), and gone
-//! with its VMO ([`Memory::destroy`]). A VMO that was never touched has neither file nor window nor
-//! registration.
+//! touching it is an exit), **present** (installed by `Zero`, `Move` or [`Memory::supply`], or forked
+//! from what a clone shows: the guest reads it without the VMM, and writes it unless it is
+//! protected), absent again (`Decommit`, `Evict`, or moved away), and gone with its VMO
+//! ([`Memory::destroy`]), unless a clone goes on showing it. A VMO that was never touched has neither
+//! file nor window nor registration.
 //!
 //! Threads: every method may be called at any time from any thread. Operations hold what they work
 //! on by reference count, no lock; the order among conflicting operations is the core's, which
@@ -26,16 +29,24 @@
 
 mod arena;
 mod buddy;
+mod change;
+mod chunk;
 mod copy;
 mod descriptor;
 mod doctor;
 mod error;
+mod layout;
 mod limits;
 mod memfd;
 mod ops;
+mod pagemap;
 mod reservation;
+mod store;
+mod transfer;
 mod uffd;
 mod units;
+mod views;
+mod watch;
 mod window;
 
 #[cfg(test)]
@@ -47,12 +58,18 @@ mod tests;
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    sync::{Arc, PoisonError, RwLock, atomic::AtomicBool},
+    sync::{Arc, Mutex, PoisonError, RwLock, Weak, atomic::AtomicBool},
 };
 
-use zircon::{Pages, Storage, VmoId};
+use zircon::{Intervals, Pages, Storage, VmoId};
 
-use self::{arena::Arena, uffd::Userfaultfd, units::bytes, window::Window};
+use self::{
+    arena::Arena,
+    store::Store,
+    units::{MAX_VMO_PAGES, bytes},
+    watch::Watch,
+    window::Window,
+};
 pub use self::{
     arena::{AddSlot, ArenaGeometry},
     doctor::probe,
@@ -66,6 +83,8 @@ pub use self::{
 #[derive(Debug)]
 pub struct Memory {
     windows: RwLock<HashMap<VmoId, Arc<Window>>>,
+    /// Stores whose VMO is no more, but that somebody still shows.
+    orphans: Mutex<Vec<Weak<Store>>>,
     arena: Arc<Arena>,
     /// A lack of host resources was reported; a guest can cause it, so later ones are only for
     /// debugging.
@@ -90,17 +109,18 @@ impl Memory {
     /// [`Memory::geometry`]. `add_slot` is called later, on the thread that places the first chunk
     /// in a GiB, at most once with success for each.
     pub fn new(geometry: ArenaGeometry, add_slot: AddSlot) -> Result<Memory, MemoryError> {
-        Memory::with_uffd(geometry, Userfaultfd::open()?, add_slot)
+        Memory::with_watch(geometry, Watch::open()?, add_slot)
     }
 
-    fn with_uffd(
+    fn with_watch(
         geometry: ArenaGeometry,
-        uffd: Userfaultfd,
+        watch: Watch,
         add_slot: AddSlot,
     ) -> Result<Memory, MemoryError> {
         Ok(Memory {
             windows: RwLock::default(),
-            arena: Arc::new(Arena::new(geometry, uffd, add_slot)?),
+            orphans: Mutex::default(),
+            arena: Arc::new(Arena::new(geometry, watch, add_slot)?),
             warned: AtomicBool::new(false),
         })
     }
@@ -120,19 +140,28 @@ impl Memory {
         {
             Entry::Occupied(_) => Err(MemoryError::Exists(vmo)),
             Entry::Vacant(entry) => {
-                entry.insert(Arc::new(Window::new(
-                    vmo,
-                    Arc::clone(&self.arena),
-                    storage.pages,
-                )));
+                entry.insert(Arc::new(Window::new(vmo, Arc::clone(&self.arena), storage)));
                 Ok(())
             }
         }
     }
 
-    /// Makes a VMO show pages of another: see [`zircon::Work::View`].
-    pub fn view(&self, pages: Pages, _of: VmoId, _at: u64) -> Result<(), MemoryError> {
-        Err(MemoryError::Unknown(pages.vmo))
+    /// Makes a new VMO show pages of another: see [`zircon::Work::View`]. Nothing is allocated.
+    pub fn view(&self, pages: Pages, of: VmoId, at: u64) -> Result<(), MemoryError> {
+        let (window, shown) = (self.window(pages.vmo)?, self.window(of)?);
+        let range = window.range(pages.first, pages.count)?;
+        let there = shown.range(at, pages.count)?;
+        if !window.placed(pages.first, pages.count)?.is_empty() {
+            return Err(MemoryError::Placed(pages.vmo));
+        }
+        let views = shown.layout().shown(there);
+        let mut layout = window.layout();
+        layout.views.cut(range);
+        for (run, view) in views {
+            let to = |page: u64| page - at + pages.first;
+            layout.views.insert(to(run.start)..to(run.end), view);
+        }
+        Ok(())
     }
 
     /// Tells the new size of a VMO. Chunks that exist stay; pages are dropped by `Decommit` only.
@@ -152,7 +181,38 @@ impl Memory {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&vmo);
         // Dropped here, after the lock: unmapping takes its time.
-        removed.map(drop).ok_or(MemoryError::Unknown(vmo))
+        let window = removed.ok_or(MemoryError::Unknown(vmo))?;
+        let (store, orphans) = {
+            let layout = window.layout();
+            (Arc::clone(&layout.store), layout.views.orphans())
+        };
+        drop(window);
+        store.abandon();
+        self.keep_shown(&store);
+        orphans.iter().for_each(|store| self.keep_shown(store));
+        let mut orphans = self.orphans.lock().unwrap_or_else(PoisonError::into_inner);
+        orphans.retain(|orphan| orphan.strong_count() > 0);
+        if Arc::strong_count(&store) > 1 {
+            orphans.push(Arc::downgrade(&store));
+        }
+        Ok(())
+    }
+
+    /// Keeps of a store whose VMO is no more what others show.
+    fn keep_shown(&self, store: &Arc<Store>) {
+        if Arc::strong_count(store) == 1 {
+            return;
+        }
+        let mut unseen = Intervals::of(0..MAX_VMO_PAGES);
+        for window in self.all() {
+            let layout = window.layout();
+            layout.views.of(store).for_each(|run| unseen.remove(run));
+        }
+        for run in unseen.within(0..MAX_VMO_PAGES) {
+            if let Err(errno) = store.punch(run) {
+                log::error!("pages that nobody shows any more stay: {errno}");
+            }
+        }
     }
 
     /// The chunk that holds a page, made now if need be: what guest page tables point at. The page
@@ -161,8 +221,8 @@ impl Memory {
         let chunk = self.window(vmo)?.place(page)?;
         Ok(Placement {
             gpa: chunk.gpa(),
-            first_page: chunk.first_page(),
-            pages: chunk.pages(),
+            first_page: chunk.range().start,
+            pages: chunk.range().end - chunk.range().start,
         })
     }
 
@@ -171,24 +231,27 @@ impl Memory {
         self.arena.locate(gpa)
     }
 
-    /// Bytes of host memory (or swap) that a VMO's pages take: what its memfd holds.
+    /// Bytes of host memory (or swap) that a VMO's pages take, those not counted that it inherited.
     pub fn resident(&self, vmo: VmoId) -> Result<u64, MemoryError> {
-        Ok(resident(&*self.window(vmo)?))
+        Ok(self.window(vmo)?.resident())
     }
 
     /// Bytes of host memory (or swap) that all VMOs take. One system call for each VMO that was
     /// touched.
     pub fn resident_total(&self) -> u64 {
-        let windows = self.windows.read().unwrap_or_else(PoisonError::into_inner);
-        windows.values().map(|window| resident(window)).sum()
+        let held: u64 = self.all().iter().map(|window| window.resident()).sum();
+        let orphans = self.orphans.lock().unwrap_or_else(PoisonError::into_inner);
+        let orphans = orphans.iter().filter_map(Weak::upgrade);
+        held + orphans.map(|store| bytes(store.pages())).sum::<u64>()
     }
 
     fn window(&self, vmo: VmoId) -> Result<Arc<Window>, MemoryError> {
         let windows = self.windows.read().unwrap_or_else(PoisonError::into_inner);
         windows.get(&vmo).cloned().ok_or(MemoryError::Unknown(vmo))
     }
-}
 
-fn resident(window: &Window) -> u64 {
-    window.file().map_or(0, |file| bytes(file.pages()))
+    fn all(&self) -> Vec<Arc<Window>> {
+        let windows = self.windows.read().unwrap_or_else(PoisonError::into_inner);
+        windows.values().cloned().collect()
+    }
 }

@@ -1,31 +1,28 @@
 //! Performing the core's memory operations, and supplying pages.
 //!
 //! The life of an operation: its pages are found as runs, each inside one chunk (made now for pages
-//! that are to become present); then the kernel is asked run by run. What is installed before an
-//! installation fails is dropped again, so a failed installation leaves the pages absent, as the
-//! core believes them to be.
+//! that are to become present), and as pieces, each mapped in one way; then the kernel is asked
+//! piece by piece. What is installed before an installation fails is dropped again, so a failed
+//! installation leaves the pages absent, as the core believes them to be.
 
-use std::sync::atomic::Ordering;
+use std::{ops::Range, sync::atomic::Ordering};
 
 use protocol::Status;
 use rustix::io::Errno;
-use zircon::{MemoryOp, MemoryResult, Pages, VmoId};
+use zircon::{MemoryOp, MemoryResult, Pages, VmoId, Writes};
 
 use super::{
     Memory,
-    copy::{self, Short},
+    chunk::{Piece, Run},
     error::MemoryError,
     uffd::Stop,
     units::{PAGE_SHIFT, PAGE_SIZE, bytes},
-    window::{Run, Window},
+    window::Window,
 };
-
-/// Zeros to clear with.
-static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 /// Why an operation was not performed.
 #[derive(Debug, thiserror::Error)]
-enum OpError {
+pub(super) enum OpError {
     #[error(transparent)]
     Storage(#[from] MemoryError),
     #[error("{what} of VMO {vmo} at byte {offset:#x} stopped: {errno} (absent page?)", vmo = .vmo.0)]
@@ -44,6 +41,12 @@ enum OpError {
         count: u64,
         errno: Errno,
     },
+    #[error("page {page:#x} of VMO {vmo} cannot be forked: {errno}", vmo = .vmo.0)]
+    Fork { vmo: VmoId, page: u64, errno: Errno },
+    #[error("page {page:#x} of VMO {vmo} cannot be protected, or the protection not be taken away: {errno}", vmo = .vmo.0)]
+    Protect { vmo: VmoId, page: u64, errno: Errno },
+    #[error("whether page {page:#x} of VMO {vmo} was written to cannot be had: {errno}", vmo = .vmo.0)]
+    Scan { vmo: VmoId, page: u64, errno: Errno },
     #[error("no memory to read {length} bytes of VMO {vmo} into", vmo = .vmo.0)]
     Buffer { vmo: VmoId, length: usize },
     #[error("{length} bytes for VMO {vmo} are not whole pages", vmo = .vmo.0)]
@@ -60,6 +63,14 @@ impl OpError {
                 stop: Stop::NoMemory,
                 ..
             }
+            | OpError::Fork {
+                errno: Errno::NOMEM,
+                ..
+            }
+            | OpError::Protect {
+                errno: Errno::NOMEM,
+                ..
+            }
             | OpError::Buffer { .. } => Status::NO_MEMORY,
             _ => Status::INTERNAL,
         }
@@ -70,55 +81,47 @@ impl Memory {
     /// Performs one operation on the calling thread.
     pub fn perform(&self, op: &MemoryOp) -> MemoryResult {
         let result = match op {
-            MemoryOp::Zero { pages, .. } => self.zero(*pages),
+            MemoryOp::Zero { pages, protect } => self.zero(*pages, *protect),
             MemoryOp::Move {
-                from, to, to_first, ..
-            } => self.move_pages(*from, *to, *to_first),
-            MemoryOp::Decommit { pages, .. } => self.decommit(*pages),
-            MemoryOp::Evict(_)
-            | MemoryOp::Fork { .. }
-            | MemoryOp::Protect { .. }
-            | MemoryOp::Scan { .. }
-            | MemoryOp::Freeze { .. }
-            | MemoryOp::Locate(_) => return MemoryResult::Failed(Status::INTERNAL),
+                from,
+                to,
+                to_first,
+                protect,
+            } => self.move_pages(*from, *to, *to_first, *protect),
+            MemoryOp::Decommit { pages, inherited } => self.decommit(*pages, *inherited),
+            MemoryOp::Evict(pages) => self.evict(*pages),
+            MemoryOp::Fork { pages, inherited } => self.fork(*pages, *inherited),
+            MemoryOp::Protect { pages, on } => self.protect(*pages, *on),
+            MemoryOp::Scan { pages, protect } => self.scan(*pages, *protect),
+            MemoryOp::Freeze { vmo, into, owned } => self.freeze(*vmo, *into, owned),
+            MemoryOp::Locate(pages) => self.locate_pages(*pages),
             MemoryOp::Read {
                 vmo,
                 offset,
                 length,
-            } => {
-                return match self.read(*vmo, *offset, *length) {
-                    Ok(bytes) => MemoryResult::Bytes(bytes),
-                    Err(error) => self.failed(&error),
-                };
-            }
-            MemoryOp::Write { vmo, offset, bytes } => self.write(*vmo, *offset, bytes),
+            } => self.read(*vmo, *offset, *length).map(MemoryResult::Bytes),
+            MemoryOp::Write { vmo, offset, bytes } => done(self.write(*vmo, *offset, bytes)),
             MemoryOp::Clear {
                 vmo,
                 offset,
                 length,
-            } => self.clear(*vmo, *offset, *length),
+            } => done(self.clear(*vmo, *offset, *length)),
             MemoryOp::Copy {
                 from,
                 from_offset,
                 to,
                 to_offset,
                 length,
-            } => self.copy((*from, *from_offset), (*to, *to_offset), *length),
+            } => done(self.copy((*from, *from_offset), (*to, *to_offset), *length)),
         };
-        self.done(result)
+        result.unwrap_or_else(|error| self.failed(&error))
     }
 
-    /// Makes absent pages present with this content (whole pages): how a host pager answers. Pages
-    /// that are there already keep what they have.
+    /// Makes absent pages present with this content (whole pages): how a host pager answers. They
+    /// are protected. Pages that are there already keep what they have.
     pub fn supply(&self, vmo: VmoId, first_page: u64, bytes: &[u8]) -> MemoryResult {
-        self.done(self.supply_pages(vmo, first_page, bytes))
-    }
-
-    fn done(&self, result: Result<(), OpError>) -> MemoryResult {
-        match result {
-            Ok(()) => MemoryResult::Done,
-            Err(error) => self.failed(&error),
-        }
+        self.supply_pages(vmo, first_page, bytes)
+            .unwrap_or_else(|error| self.failed(&error))
     }
 
     fn failed(&self, error: &OpError) -> MemoryResult {
@@ -133,136 +136,109 @@ impl Memory {
         MemoryResult::Failed(status)
     }
 
-    fn zero(&self, pages: Pages) -> Result<(), OpError> {
+    fn zero(&self, pages: Pages, protect: bool) -> Performed {
         let window = self.window(pages.vmo)?;
         let runs = window.place_all(pages.first, pages.count)?;
-        install(
-            pages.vmo,
-            &window,
-            runs.into_iter().map(|run| (run, Content::Zeros)).collect(),
-        )
+        let pieces = window.pieces(&runs).into_iter();
+        let parts = pieces.map(|piece| (piece, Content::Zeros)).collect();
+        done(install(&window, parts, protect))
     }
 
-    fn supply_pages(&self, vmo: VmoId, first_page: u64, bytes: &[u8]) -> Result<(), OpError> {
-        let length = bytes.len();
+    fn supply_pages(&self, vmo: VmoId, first_page: u64, content: &[u8]) -> Performed {
+        let length = content.len();
         if !(length as u64).is_multiple_of(PAGE_SIZE) {
             return Err(OpError::NotWholePages { vmo, length });
         }
         let window = self.window(vmo)?;
-        let runs = window.place_all(first_page, length as u64 / PAGE_SIZE)?;
-        let source = bytes.as_ptr().expose_provenance() as u64;
-        let from = |run: &Run| source + ((run.first_page - first_page) << PAGE_SHIFT);
-        let pieces = runs.into_iter().map(|run| (Content::Copy(from(&run)), run));
-        install(
-            vmo,
-            &window,
-            pieces.map(|(content, run)| (run, content)).collect(),
-        )
+        let runs = window.place_all(first_page, length as u64 >> PAGE_SHIFT)?;
+        let source = content.as_ptr().expose_provenance() as u64;
+        let parts = copies(&window, &runs, first_page, source);
+        done(install(&window, parts, true))
     }
 
-    fn move_pages(&self, from: Pages, to: VmoId, to_first: u64) -> Result<(), OpError> {
+    fn move_pages(&self, from: Pages, to: VmoId, to_first: u64, protect: bool) -> Performed {
         let (source, target) = (self.window(from.vmo)?, self.window(to)?);
-        let sources = source.placed(from.first, from.count)?;
-        let mut expected = from.first;
-        let mut pieces = Vec::new();
-        for run in &sources {
-            gapless(from.vmo, &mut expected, run)?;
+        let mut parts = Vec::new();
+        for run in source.place_all(from.first, from.count)? {
             let at = to_first.saturating_add(run.first_page - from.first);
-            for part in target.place_all(at, run.pages)? {
-                let content = Content::Copy(run.host() + bytes(part.first_page - at));
-                pieces.push((part, content));
-            }
+            let targets = target.place_all(at, run.pages)?;
+            parts.extend(copies(&target, &targets, at, run.host()));
         }
-        complete(from.vmo, expected, from.first + from.count)?;
-        install(to, &target, pieces)?;
-        drop_pages(from.vmo, &source, &sources)
+        install(&target, parts, protect)?;
+        done(source.drop_pages(from.range(), false))
     }
 
-    fn decommit(&self, pages: Pages) -> Result<(), OpError> {
+    fn decommit(&self, pages: Pages, inherited: bool) -> Performed {
         let window = self.window(pages.vmo)?;
-        drop_pages(
-            pages.vmo,
-            &window,
-            &window.placed(pages.first, pages.count)?,
-        )
+        let range = window.range(pages.first, pages.count)?;
+        done(window.drop_pages(range, inherited))
     }
 
-    fn read(&self, vmo: VmoId, offset: u64, length: usize) -> Result<Vec<u8>, OpError> {
-        let window = self.window(vmo)?;
-        let spans = spans(vmo, &window, offset, length as u64)?;
-        let mut buffer = Vec::new();
-        buffer
-            .try_reserve_exact(length)
-            .map_err(|_| OpError::Buffer { vmo, length })?;
-        buffer.resize(length, 0);
-        let mut rest = buffer.as_mut_slice();
-        for span in spans {
-            let (part, after) = rest.split_at_mut(rest.len().min(span.len as usize));
-            copy::read(span.host(), part).map_err(|short| span.stopped("a read", short))?;
-            rest = after;
-        }
-        Ok(buffer)
-    }
-
-    fn write(&self, vmo: VmoId, offset: u64, bytes: &[u8]) -> Result<(), OpError> {
-        let window = self.window(vmo)?;
-        let mut rest = bytes;
-        for span in spans(vmo, &window, offset, bytes.len() as u64)? {
-            let (part, after) = rest.split_at(rest.len().min(span.len as usize));
-            // SAFETY: the span lies in a window, which it keeps mapped.
-            unsafe { copy::write(part, span.host()) }
-                .map_err(|short| span.stopped("a write", short))?;
-            rest = after;
-        }
-        Ok(())
-    }
-
-    fn clear(&self, vmo: VmoId, offset: u64, length: u64) -> Result<(), OpError> {
-        let window = self.window(vmo)?;
-        for span in spans(vmo, &window, offset, length)? {
-            let mut done = 0;
-            while done < span.len {
-                let step = (span.len - done).min(ZEROS.len() as u64);
-                let (zeros, _) = ZEROS.split_at(step as usize);
-                // SAFETY: as in `write`.
-                unsafe { copy::write(zeros, span.host() + done) }.map_err(|short| {
-                    span.stopped(
-                        "a clear",
-                        Short {
-                            done: done + short.done,
-                            ..short
-                        },
-                    )
-                })?;
-                done += step;
+    fn evict(&self, pages: Pages) -> Performed {
+        let window = self.window(pages.vmo)?;
+        let runs = window.placed(pages.first, pages.count)?;
+        let written = match window.writes {
+            Writes::Noted => window.evict(&runs)?,
+            Writes::Exit => {
+                window.uncover(&runs)?;
+                Vec::new()
             }
-        }
-        Ok(())
+        };
+        Ok(MemoryResult::Written(joined(written)))
     }
 
-    fn copy(&self, from: (VmoId, u64), to: (VmoId, u64), length: u64) -> Result<(), OpError> {
-        let (source, target) = (self.window(from.0)?, self.window(to.0)?);
-        for span in spans(from.0, &source, from.1, length)? {
-            let mut done = 0;
-            let at = to.1.saturating_add(span.offset - from.1);
-            for part in spans(to.0, &target, at, span.len)? {
-                // SAFETY: both spans lie in windows, which they keep mapped.
-                unsafe { copy::window(span.host() + done, part.host(), part.len) }.map_err(
-                    |short| {
-                        // Either side may be the absent one; the log names both.
-                        log::error!(
-                            "copying from VMO {} byte {:#x}",
-                            span.vmo.0,
-                            span.offset + done + short.done
-                        );
-                        part.stopped("a copy into", short)
-                    },
-                )?;
-                done += part.len;
-            }
-        }
-        Ok(())
+    fn fork(&self, pages: Pages, inherited: bool) -> Performed {
+        let window = self.window(pages.vmo)?;
+        let range = window.range(pages.first, pages.count)?;
+        done(window.fork(range, inherited))
     }
+
+    fn protect(&self, pages: Pages, on: bool) -> Performed {
+        let window = self.window(pages.vmo)?;
+        let runs = window.placed(pages.first, pages.count)?;
+        let mut pieces = window.pieces(&runs).into_iter();
+        done(pieces.try_for_each(|piece| window.write_protect(&piece, on)))
+    }
+
+    fn scan(&self, pages: Pages, protect: bool) -> Performed {
+        let window = self.window(pages.vmo)?;
+        let runs = window.placed(pages.first, pages.count)?;
+        let written = window.scan(&runs, protect)?;
+        Ok(MemoryResult::Written(joined(written)))
+    }
+
+    fn freeze(&self, vmo: VmoId, into: VmoId, owned: &[Range<u64>]) -> Performed {
+        let (window, into) = (self.window(vmo)?, self.window(into)?);
+        done(window.freeze(&into, owned))
+    }
+
+    fn locate_pages(&self, pages: Pages) -> Performed {
+        let window = self.window(pages.vmo)?;
+        let runs = window.place_all(pages.first, pages.count)?;
+        let addresses = runs
+            .iter()
+            .flat_map(|run| (0..run.pages).map(|page| run.gpa() + bytes(page)));
+        Ok(MemoryResult::Addresses(addresses.collect()))
+    }
+}
+
+/// How an operation ended.
+type Performed = Result<MemoryResult, OpError>;
+
+fn done(result: Result<(), OpError>) -> Performed {
+    result.map(|()| MemoryResult::Done)
+}
+
+/// Joins runs that touch.
+fn joined(runs: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    let mut out: Vec<Range<u64>> = Vec::new();
+    for run in runs {
+        match out.last_mut() {
+            Some(last) if last.end == run.start => last.end = run.end,
+            _ => out.push(run),
+        }
+    }
+    out
 }
 
 /// What a page is to hold.
@@ -273,25 +249,38 @@ enum Content {
     Copy(u64),
 }
 
+/// The pieces of `runs`, to be filled from host address `source` on, where the content of page `first` is.
+fn copies(window: &Window, runs: &[Run], first: u64, source: u64) -> Vec<(Piece, Content)> {
+    let pieces = window.pieces(runs).into_iter();
+    let from = |piece: &Piece| source + bytes(piece.run.first_page - first);
+    let parts = pieces.map(|piece| (Content::Copy(from(&piece)), piece));
+    parts.map(|(content, piece)| (piece, content)).collect()
+}
+
 /// Installs absent pages: all of them, or none.
-fn install(vmo: VmoId, window: &Window, pieces: Vec<(Run, Content)>) -> Result<(), OpError> {
+fn install(window: &Window, parts: Vec<(Piece, Content)>, protect: bool) -> Result<(), OpError> {
     let mut installed = Vec::new();
-    for (run, content) in pieces {
+    for (piece, content) in parts {
+        window.arm(&piece)?;
         let mut skip = 0;
-        while skip < run.pages {
-            let rest = run.part(skip, run.pages - skip);
+        while skip < piece.run.pages {
+            let rest = piece.installable(skip);
             let result = match content {
-                Content::Zeros => rest.install_zeros(),
-                Content::Copy(from) => rest.install_copies(from + bytes(skip)),
+                Content::Zeros => rest.install_zeros(protect),
+                Content::Copy(from) => rest.install_copies(from + bytes(skip), protect),
             };
             if result.pages > 0 {
-                installed.push(rest.part(0, result.pages));
+                let run = rest.run.part(0, result.pages);
+                if rest.view.is_some() {
+                    window.layout().private.insert(run.range());
+                }
+                installed.push(run);
             }
             skip += result.pages;
-            let Some(stop) = result.stopped else { break };
-            let page = run.first_page + skip;
+            let Some(stop) = result.stopped else { continue };
+            let (vmo, page) = (window.vmo, piece.run.first_page + skip);
             if stop != Stop::AlreadyPresent {
-                drop_pages(vmo, window, &installed)?;
+                window.uncover(&installed)?;
                 return Err(OpError::Install { vmo, page, stop });
             }
             // Its owner may have written to it already: it is never replaced.
@@ -303,96 +292,4 @@ fn install(vmo: VmoId, window: &Window, pieces: Vec<(Run, Content)>) -> Result<(
         }
     }
     Ok(())
-}
-
-/// Punches holes where the runs are.
-fn drop_pages(vmo: VmoId, window: &Window, runs: &[Run]) -> Result<(), OpError> {
-    let Some(file) = window.file() else {
-        return Ok(());
-    };
-    for run in runs {
-        file.punch(run.file_page(), run.pages)
-            .map_err(|errno| OpError::Drop {
-                vmo,
-                first: run.first_page,
-                count: run.pages,
-                errno,
-            })?;
-    }
-    Ok(())
-}
-
-/// Bytes inside one chunk, which they keep mapped.
-#[derive(Debug)]
-struct Span {
-    vmo: VmoId,
-    run: Run,
-    /// First byte in the VMO.
-    offset: u64,
-    len: u64,
-}
-
-impl Span {
-    fn host(&self) -> u64 {
-        self.run.host() + (self.offset - bytes(self.run.first_page))
-    }
-
-    fn stopped(&self, what: &'static str, short: Short) -> OpError {
-        let offset = self.offset + short.done;
-        OpError::Transfer {
-            what,
-            vmo: self.vmo,
-            offset,
-            errno: short.errno,
-        }
-    }
-}
-
-/// The bytes `offset..offset + length`, chunk by chunk; all of them must be placed.
-fn spans(vmo: VmoId, window: &Window, offset: u64, length: u64) -> Result<Vec<Span>, OpError> {
-    let end = offset.checked_add(length).ok_or(MemoryError::OutOfRange {
-        vmo,
-        page: offset >> PAGE_SHIFT,
-    })?;
-    if length == 0 {
-        return Ok(Vec::new());
-    }
-    let first = offset >> PAGE_SHIFT;
-    let last = (end - 1) >> PAGE_SHIFT;
-    let mut expected = first;
-    let mut spans = Vec::new();
-    for run in window.placed(first, last - first + 1)? {
-        gapless(vmo, &mut expected, &run)?;
-        let start = offset.max(bytes(run.first_page));
-        let len = end.min(bytes(run.first_page + run.pages)) - start;
-        spans.push(Span {
-            vmo,
-            run,
-            offset: start,
-            len,
-        });
-    }
-    complete(vmo, expected, last + 1)?;
-    Ok(spans)
-}
-
-/// `run` must start where the one before it ended.
-fn gapless(vmo: VmoId, expected: &mut u64, run: &Run) -> Result<(), OpError> {
-    complete(vmo, *expected, run.first_page)?;
-    *expected = run.first_page + run.pages;
-    Ok(())
-}
-
-/// Pages up to `end` must have been seen; the next one was never placed, hence is absent.
-fn complete(vmo: VmoId, seen: u64, end: u64) -> Result<(), OpError> {
-    if seen == end {
-        return Ok(());
-    }
-    let offset = bytes(seen);
-    Err(OpError::Transfer {
-        what: "an access",
-        vmo,
-        offset,
-        errno: Errno::FAULT,
-    })
 }

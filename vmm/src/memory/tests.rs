@@ -6,8 +6,8 @@ use zircon::{MemoryOp, MemoryResult, Pages, Storage, VmoId};
 
 use super::{
     ArenaGeometry, Memory,
-    uffd::Userfaultfd,
     units::{PAGE_SIZE, UNIT_PAGES},
+    watch::Watch,
 };
 
 pub(super) const GIB: u64 = 1 << 30;
@@ -21,12 +21,12 @@ pub(super) fn memory(gib: u64) -> Memory {
         base: 4 * GIB,
         end: (4 + gib) * GIB,
     };
-    Memory::with_uffd(geometry, uffd(), Box::new(|_, _, _, _| Ok(()))).unwrap()
+    Memory::with_watch(geometry, watch(), Box::new(|_, _, _, _| Ok(()))).unwrap()
 }
 
-/// A descriptor, or a failure that says what to do.
-pub(super) fn uffd() -> Userfaultfd {
-    Userfaultfd::open().unwrap_or_else(|error| panic!("this test needs userfaultfd: {error}"))
+/// Descriptors, or a failure that says what to do.
+pub(super) fn watch() -> Watch {
+    Watch::open().unwrap_or_else(|error| panic!("this test needs userfaultfd: {error}"))
 }
 
 pub(super) fn vmo(memory: &Memory, id: u64, pages: u64) -> VmoId {
@@ -88,7 +88,7 @@ fn an_untouched_vmo_costs_nothing() {
         }),
         DONE
     );
-    assert!(memory.window(vmo).unwrap().file().is_none());
+    assert!(memory.window(vmo).unwrap().chunks().is_empty());
     assert_eq!(memory.locate(4 * GIB), None);
     assert_eq!(memory.resident(vmo).unwrap(), 0);
     memory.destroy(vmo).unwrap();
@@ -300,21 +300,4 @@ fn supplies_are_whole_pages() {
     assert_eq!(memory.supply(vmo, 0, &[]), DONE);
     assert_eq!(memory.supply(VmoId(2), 0, &[1; 4096]), INTERNAL);
     assert_eq!(memory.resident(vmo).unwrap(), 0);
-}
-
-#[test]
-fn zeros_are_copied_where_zeropage_is_missing() {
-    let geometry = ArenaGeometry {
-        base: 4 * GIB,
-        end: 5 * GIB,
-    };
-    let uffd = uffd().without_zeropage();
-    let memory = Memory::with_uffd(geometry, uffd, Box::new(|_, _, _, _| Ok(()))).unwrap();
-    let vmo = vmo(&memory, 1, 64);
-    zero(&memory, vmo, 20, 1);
-    assert_eq!(write(&memory, vmo, 20 * PAGE_SIZE, &[1]), DONE);
-    zero(&memory, vmo, 0, 40);
-    assert_eq!(memory.resident(vmo).unwrap(), 40 * PAGE_SIZE);
-    assert_eq!(read(&memory, vmo, 39 * PAGE_SIZE, 4096), filled(0, 4096));
-    assert_eq!(read(&memory, vmo, 20 * PAGE_SIZE, 1), filled(1, 1));
 }

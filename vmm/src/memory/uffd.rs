@@ -7,8 +7,10 @@
 //! absent pages into silent zeros.
 //!
 //! The life of a descriptor: opened by way of `/dev/userfaultfd`, or of the system call if the
-//! device is absent or not permitted; told its features once (UFFDIO_API); then registrations and
-//! installations; closed after the arena is unmapped.
+//! device is absent or not permitted; told its features once (UFFDIO_API); then registrations,
+//! installations and protections; closed after the arena is unmapped. An arena has two: one on
+//! which a write to a protected page fails like an access to an absent one, and one on which the
+//! kernel lets it through and takes the protection away, for the page map to tell.
 //!
 //! See `Documentation/admin-guide/mm/userfaultfd.rst` and ioctl_userfaultfd(2).
 
@@ -16,9 +18,11 @@ use std::{os::fd::OwnedFd, thread};
 
 use linux_raw_sys::general as raw;
 use rustix::{
-    io::Errno,
+    io::{Errno, retry_on_intr},
     ioctl::{Opcode, Updater, ioctl, opcode},
 };
+
+use zircon::Writes;
 
 use super::{
     descriptor::{self, GROUP},
@@ -31,11 +35,18 @@ const REGISTER: Opcode =
 const COPY: Opcode = opcode::read_write::<raw::uffdio_copy>(GROUP, raw::_UFFDIO_COPY as u8);
 const ZEROPAGE: Opcode =
     opcode::read_write::<raw::uffdio_zeropage>(GROUP, raw::_UFFDIO_ZEROPAGE as u8);
+const WRITEPROTECT: Opcode =
+    opcode::read_write::<raw::uffdio_writeprotect>(GROUP, raw::_UFFDIO_WRITEPROTECT as u8);
+
+/// `UFFDIO_WRITEPROTECT_MODE_WP`, which the bindings lack.
+const PROTECT: u64 = 1;
+/// `UFFDIO_WRITEPROTECT_MODE_DONTWAKE`: takes the protection away; nobody ever waits.
+const UNPROTECT: u64 = 2;
 
 /// EAGAIN answers without progress that are taken before an installation counts as deferred.
 const PATIENCE: u32 = 100;
 
-/// Pages of zeros that stand in for UFFDIO_ZEROPAGE where a kernel lacks it.
+/// Pages of zeros to copy.
 static ZEROS: [u8; 16 << PAGE_SHIFT] = [0; 16 << PAGE_SHIFT];
 
 /// How far an installation of pages came.
@@ -82,54 +93,41 @@ impl Stop {
 #[derive(Debug)]
 pub(super) struct Userfaultfd {
     fd: OwnedFd,
-    /// Whether UFFDIO_ZEROPAGE is used where a registration offers it; tests take the other way.
-    use_zeropage: bool,
-}
-
-/// What a registration offers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Registration {
-    /// UFFDIO_ZEROPAGE works there.
-    zeropage: bool,
 }
 
 impl Userfaultfd {
-    /// Opens a descriptor and switches it to exit-delivered mode.
-    pub(super) fn open() -> Result<Userfaultfd, MemoryError> {
-        let fd = descriptor::open_with_required()?;
-        Ok(Userfaultfd {
-            fd,
-            use_zeropage: true,
-        })
+    /// Opens a descriptor, switches it to exit-delivered mode, and tells it what a write to a
+    /// protected page is to do.
+    pub(super) fn open(writes: Writes) -> Result<Userfaultfd, MemoryError> {
+        let fd = descriptor::open_with_required(writes)?;
+        Ok(Userfaultfd { fd })
     }
 
-    #[cfg(test)]
-    pub(super) fn without_zeropage(mut self) -> Userfaultfd {
-        self.use_zeropage = false;
-        self
-    }
-
-    /// Makes absent pages of a mapping fail instead of reading as zeros.
+    /// Makes absent pages of a mapping fail instead of reading as zeros, and lets its pages be
+    /// write-protected.
     ///
     /// # Safety
     ///
     /// The range must be a mapping that nothing in this process refers to or reads by pointer: its
     /// absent pages raise SIGBUS from here on.
-    pub(super) unsafe fn register(&self, host: u64, len: u64) -> Result<Registration, Errno> {
+    pub(super) unsafe fn register(&self, host: u64, len: u64) -> Result<(), Errno> {
+        let mode = raw::UFFDIO_REGISTER_MODE_MISSING | raw::UFFDIO_REGISTER_MODE_WP;
         let mut argument = raw::uffdio_register {
             range: raw::uffdio_range { start: host, len },
-            mode: u64::from(raw::UFFDIO_REGISTER_MODE_MISSING),
+            mode: u64::from(mode),
             ioctls: 0,
         };
         // SAFETY: opcode and type belong together; the caller vouches for the range.
         unsafe { ioctl(&self.fd, Updater::<REGISTER, _>::new(&mut argument)) }?;
-        if argument.ioctls & (1 << raw::_UFFDIO_COPY) == 0 {
+        let needed = [
+            raw::_UFFDIO_COPY,
+            raw::_UFFDIO_ZEROPAGE,
+            raw::_UFFDIO_WRITEPROTECT,
+        ];
+        if needed.iter().any(|bit| argument.ioctls & (1 << bit) == 0) {
             return Err(Errno::OPNOTSUPP);
         }
-        let zeropage = argument.ioctls & (1 << raw::_UFFDIO_ZEROPAGE) != 0;
-        Ok(Registration {
-            zeropage: zeropage && self.use_zeropage,
-        })
+        Ok(())
     }
 
     /// Installs copies of the `pages` pages at host address `from` at the absent pages at `to`.
@@ -139,13 +137,14 @@ impl Userfaultfd {
     /// `to` must lie in a window that was registered with this descriptor and is still mapped: the
     /// kernel writes there. `from` may be any address: what cannot be read is reported as
     /// [`Stop::Unreadable`].
-    pub(super) unsafe fn copy(&self, from: u64, to: u64, pages: u64) -> Installed {
+    pub(super) unsafe fn copy(&self, from: u64, to: u64, pages: u64, protect: bool) -> Installed {
+        let protection = if protect { raw::UFFDIO_COPY_MODE_WP } else { 0 };
         install(pages, |done, pages| {
             let mut argument = raw::uffdio_copy {
                 dst: to + bytes(done),
                 src: from + bytes(done),
                 len: bytes(pages),
-                mode: u64::from(raw::UFFDIO_COPY_MODE_DONTWAKE),
+                mode: u64::from(raw::UFFDIO_COPY_MODE_DONTWAKE | protection),
                 copy: 0,
             };
             // SAFETY: opcode and type belong together; the caller vouches for the destination, and
@@ -155,39 +154,42 @@ impl Userfaultfd {
         })
     }
 
-    /// Installs zeros at the absent pages at `to`.
+    /// Installs zeros, which are not protected, at the absent pages at `to`.
     ///
     /// # Safety
     ///
-    /// As for [`Userfaultfd::copy`]; `registration` is that window's.
-    pub(super) unsafe fn zero(&self, registration: Registration, to: u64, pages: u64) -> Installed {
-        if registration.zeropage {
-            return install(pages, |done, pages| {
-                let mut argument = raw::uffdio_zeropage {
-                    range: raw::uffdio_range {
-                        start: to + bytes(done),
-                        len: bytes(pages),
-                    },
-                    mode: u64::from(raw::UFFDIO_ZEROPAGE_MODE_DONTWAKE),
-                    zeropage: 0,
-                };
-                // SAFETY: opcode and type belong together; the caller vouches for the destination.
-                let result = unsafe { ioctl(&self.fd, Updater::<ZEROPAGE, _>::new(&mut argument)) };
-                (result, argument.zeropage)
-            });
-        }
+    /// As for [`Userfaultfd::copy`]. In a private mapping they would be the kernel's one page of
+    /// zeros, which goes when the file is punched: [`Userfaultfd::copy_zeros`] is for those.
+    pub(super) unsafe fn zero(&self, to: u64, pages: u64) -> Installed {
+        install(pages, |done, pages| {
+            let mut argument = raw::uffdio_zeropage {
+                range: raw::uffdio_range {
+                    start: to + bytes(done),
+                    len: bytes(pages),
+                },
+                mode: u64::from(raw::UFFDIO_ZEROPAGE_MODE_DONTWAKE),
+                zeropage: 0,
+            };
+            // SAFETY: opcode and type belong together; the caller vouches for the destination.
+            let result = unsafe { ioctl(&self.fd, Updater::<ZEROPAGE, _>::new(&mut argument)) };
+            (result, argument.zeropage)
+        })
+    }
+
+    /// Installs pages filled with zeros: protected from the first moment on, if asked to, which
+    /// [`Userfaultfd::zero`] cannot do.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Userfaultfd::copy`].
+    pub(super) unsafe fn copy_zeros(&self, to: u64, pages: u64, protect: bool) -> Installed {
+        let from = ZEROS.as_ptr().expose_provenance() as u64;
         let step = ZEROS.len() as u64 >> PAGE_SHIFT;
         let mut done = 0;
         while done < pages {
             let count = step.min(pages - done);
             // SAFETY: the caller vouches for the destination.
-            let part = unsafe {
-                self.copy(
-                    ZEROS.as_ptr().expose_provenance() as u64,
-                    to + bytes(done),
-                    count,
-                )
-            };
+            let part = unsafe { self.copy(from, to + bytes(done), count, protect) };
             done += part.pages;
             if part.stopped.is_some() {
                 return Installed {
@@ -200,6 +202,23 @@ impl Userfaultfd {
             pages: done,
             stopped: None,
         }
+    }
+
+    /// Protects pages, present or not, against writes, or takes the protection away.
+    ///
+    /// # Safety
+    ///
+    /// The range must lie in a window that was registered with this descriptor and is still mapped.
+    pub(super) unsafe fn write_protect(&self, host: u64, len: u64, on: bool) -> Result<(), Errno> {
+        let mode = if on { PROTECT } else { UNPROTECT };
+        let mut argument = raw::uffdio_writeprotect {
+            range: raw::uffdio_range { start: host, len },
+            mode,
+        };
+        retry_on_intr(|| {
+            // SAFETY: opcode and type belong together; the caller vouches for the range.
+            unsafe { ioctl(&self.fd, Updater::<WRITEPROTECT, _>::new(&mut argument)) }
+        })
     }
 }
 

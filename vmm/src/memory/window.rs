@@ -1,208 +1,62 @@
-//! A window: the storage of one VMO, a sparse table of chunks.
+//! A window: where the pages of one VMO can be reached, a sparse table of chunks.
 //!
-//! A **chunk** is a power of two of pages, at most a unit, at a place of the arena aligned to its
-//! size. It maps its own range of the VMO's memfd. Within each unit of a VMO the first chunk covers
-//! what the VMO's size needs then, from the start of the unit; pages past it, when the VMO has
-//! grown, are covered by chunks that each double what is covered. So chunk borders are aligned like
-//! the addresses: a chunk of 2 MiB or more is congruent to its VMO offset modulo 2 MiB.
+//! Within each unit of a VMO the first chunk covers what the VMO's size needs then, from the start of the unit; pages past it, when the
+//! VMO has grown, are covered by chunks that each double what is covered. So chunk borders are aligned like the addresses: a chunk of
+//! 2 MiB or more is congruent to its VMO offset modulo 2 MiB. A contiguous VMO has one chunk.
 //!
-//! The life of a chunk: leased addresses -> a range at the end of the file -> mapped PROT_NONE over
-//! the reservation -> registered with userfaultfd -> made accessible -> entered in the table. In
-//! this order no access can ever find it unregistered; mapping over a registered range would
-//! silently drop the registration. It is shared by the operations that work on it, and unmapped
-//! when the window and the last of them let go of it.
+//! The life of a chunk: leased addresses -> pieces mapped as the layout says -> entered in the table. It is shared by the operations
+//! that work on it, and unmapped when the window and the last of them let go of it. When the layout changes, so do the pieces
+//! (`change.rs`).
 
 use std::{
     collections::BTreeMap,
+    ops::Range,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use rustix::{
-    io::Errno,
-    mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap, mprotect},
-};
-use zircon::VmoId;
+use zircon::{Storage, VmoId, Writes};
 
 use super::{
-    arena::{Arena, Lease, Owner},
+    arena::{Arena, Owner},
+    chunk::{Chunk, Piece, Run},
     error::MemoryError,
-    memfd::Memfd,
-    uffd::{Installed, Registration},
-    units::{MAX_VMO_PAGES, PAGE_SHIFT, UNIT_PAGES, bytes, order_of},
+    layout::Layout,
+    units::{MAX_VMO_PAGES, PAGE_SHIFT, UNIT_ORDER, UNIT_PAGES, bytes, order_of},
+    views::Shown,
 };
-
-/// A run of pages mapped in one piece.
-#[derive(Debug)]
-pub(super) struct Chunk {
-    lease: Lease,
-    registration: Registration,
-    /// First page in the VMO.
-    first_page: u64,
-    pages: u64,
-    /// First page in the memfd.
-    file_page: u64,
-}
-
-impl Chunk {
-    /// Maps `pages` pages of `file` from `file_page` on at the leased addresses.
-    fn map(
-        mut lease: Lease,
-        file: &Memfd,
-        file_page: u64,
-        first_page: u64,
-    ) -> Result<Chunk, (&'static str, Errno)> {
-        let (host, len) = (lease.host(), lease.len());
-        let at = std::ptr::with_exposed_provenance_mut(host as usize);
-        let flags = MapFlags::SHARED | MapFlags::NORESERVE | MapFlags::FIXED;
-        lease.set_mapped();
-        // SAFETY: the addresses are leased, hence part of the reservation and free of other
-        // mappings, and nothing in this process ever refers to them.
-        unsafe {
-            mmap(
-                at,
-                len as usize,
-                ProtFlags::empty(),
-                flags,
-                file,
-                bytes(file_page),
-            )
-        }
-        .map_err(|errno| ("map a chunk", errno))?;
-        // SAFETY: as above; this process reads windows through the kernel only.
-        let registration = unsafe { lease.arena().uffd().register(host, len) }
-            .map_err(|errno| ("register a chunk with userfaultfd", errno))?;
-        // A crash of the VMM is not a reason to write the guest's memory to disk.
-        // SAFETY: as above; the advice changes no content.
-        unsafe { madvise(at, len as usize, Advice::LinuxDontDump) }
-            .map_err(|errno| ("keep a chunk out of core dumps", errno))?;
-        // SAFETY: as above.
-        unsafe { mprotect(at, len as usize, MprotectFlags::READ | MprotectFlags::WRITE) }
-            .map_err(|errno| ("make a chunk accessible", errno))?;
-        let pages = len >> PAGE_SHIFT;
-        Ok(Chunk {
-            lease,
-            registration,
-            first_page,
-            pages,
-            file_page,
-        })
-    }
-
-    /// First guest-physical address.
-    pub(super) fn gpa(&self) -> u64 {
-        self.lease.gpa()
-    }
-
-    /// First page in the VMO.
-    pub(super) fn first_page(&self) -> u64 {
-        self.first_page
-    }
-
-    /// Number of pages.
-    pub(super) fn pages(&self) -> u64 {
-        self.pages
-    }
-
-    fn end(&self) -> u64 {
-        self.first_page + self.pages
-    }
-}
-
-/// A run of pages inside one chunk, which it keeps mapped.
-#[derive(Clone, Debug)]
-pub(super) struct Run {
-    chunk: Arc<Chunk>,
-    /// First page in the VMO.
-    pub(super) first_page: u64,
-    /// Number of pages.
-    pub(super) pages: u64,
-}
-
-impl Run {
-    /// The part of `first..end` that lies in `chunk`; the two must meet.
-    fn clip(chunk: Arc<Chunk>, first: u64, end: u64) -> Run {
-        let first_page = first.max(chunk.first_page);
-        let pages = end.min(chunk.end()) - first_page;
-        Run {
-            chunk,
-            first_page,
-            pages,
-        }
-    }
-
-    /// Address in this process.
-    pub(super) fn host(&self) -> u64 {
-        self.chunk.lease.host() + bytes(self.first_page - self.chunk.first_page)
-    }
-
-    /// First page in the memfd.
-    pub(super) fn file_page(&self) -> u64 {
-        self.chunk.file_page + (self.first_page - self.chunk.first_page)
-    }
-
-    /// `pages` pages from the `skip`th on; both within the run.
-    pub(super) fn part(&self, skip: u64, pages: u64) -> Run {
-        Run {
-            chunk: Arc::clone(&self.chunk),
-            first_page: self.first_page + skip,
-            pages,
-        }
-    }
-
-    /// Installs zeros.
-    pub(super) fn install_zeros(&self) -> Installed {
-        let chunk = &self.chunk;
-        // SAFETY: the run lies in its chunk, which is registered, and mapped while this run holds
-        // it.
-        unsafe {
-            chunk
-                .lease
-                .arena()
-                .uffd()
-                .zero(chunk.registration, self.host(), self.pages)
-        }
-    }
-
-    /// Installs copies of the pages at host address `from`.
-    pub(super) fn install_copies(&self, from: u64) -> Installed {
-        // SAFETY: as for `install_zeros`.
-        unsafe {
-            self.chunk
-                .lease
-                .arena()
-                .uffd()
-                .copy(from, self.host(), self.pages)
-        }
-    }
-}
 
 /// The storage of one VMO.
 #[derive(Debug)]
 pub(super) struct Window {
-    vmo: VmoId,
+    pub(super) vmo: VmoId,
     arena: Arc<Arena>,
     /// What the VMO's size is said to be: decides how long chunks are.
     size_pages: AtomicU64,
-    file: OnceLock<Memfd>,
+    pub(super) writes: Writes,
+    contiguous: Option<u32>,
+    /// Held for looking and changing only. What is mapped follows it while `mapping` is held.
+    layout: Mutex<Layout>,
     /// By first page. Held for look-ups and insertions only.
     chunks: RwLock<BTreeMap<u64, Arc<Chunk>>>,
-    /// Held while a chunk is made. The first page of the file that no chunk has.
-    next_file_page: Mutex<u64>,
+    /// Held while pieces are mapped.
+    mapping: Mutex<()>,
 }
 
 impl Window {
     /// A window without chunks.
-    pub(super) fn new(vmo: VmoId, arena: Arc<Arena>, size_pages: u64) -> Window {
+    pub(super) fn new(vmo: VmoId, arena: Arc<Arena>, storage: Storage) -> Window {
         Window {
             vmo,
             arena,
-            size_pages: AtomicU64::new(size_pages),
-            file: OnceLock::new(),
+            size_pages: AtomicU64::new(storage.pages),
+            writes: storage.writes,
+            contiguous: storage.contiguous,
+            layout: Mutex::new(Layout::new(vmo)),
             chunks: RwLock::default(),
-            next_file_page: Mutex::default(),
+            mapping: Mutex::default(),
         }
     }
 
@@ -211,63 +65,85 @@ impl Window {
         self.size_pages.store(pages, Ordering::Relaxed);
     }
 
-    /// The file, if any page was ever placed.
-    pub(super) fn file(&self) -> Option<&Memfd> {
-        self.file.get()
+    /// Where its pages lie.
+    pub(super) fn layout(&self) -> MutexGuard<'_, Layout> {
+        self.layout.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps others from mapping pieces.
+    pub(super) fn map_alone(&self) -> MutexGuard<'_, ()> {
+        self.mapping.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The chunk that holds `page`, if there is one.
     pub(super) fn find(&self, page: u64) -> Option<Arc<Chunk>> {
         let chunks = self.chunks.read().unwrap_or_else(PoisonError::into_inner);
         let (_, chunk) = chunks.range(..=page).next_back()?;
-        (page < chunk.end()).then(|| Arc::clone(chunk))
+        chunk.range().contains(&page).then(|| Arc::clone(chunk))
     }
 
     /// The chunk that holds `page`; made now if need be.
     pub(super) fn place(&self, page: u64) -> Result<Arc<Chunk>, MemoryError> {
         // The last chunk of the largest VMO may reach past its end.
         if page >= MAX_VMO_PAGES {
-            return Err(MemoryError::OutOfRange {
-                vmo: self.vmo,
-                page,
-            });
+            return Err(self.out_of_range(page));
         }
         if let Some(chunk) = self.find(page) {
             return Ok(chunk);
         }
-        let mut next_file_page = self
-            .next_file_page
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.map_alone();
         // Another thread may have made it while this one waited.
         if let Some(chunk) = self.find(page) {
             return Ok(chunk);
         }
-        let (first_page, order) = self.block_for(page);
-        let file = self.open_file()?;
-        let end = *next_file_page + (1 << order);
-        file.grow(end)?;
+        let (first_page, order) = match self.contiguous {
+            Some(align) => (0, self.whole(page, align)?),
+            None => self.block_for(page),
+        };
         let lease = self.arena.lease(Owner {
             vmo: self.vmo,
             first_page,
             order,
         })?;
-        let chunk =
-            Chunk::map(lease, file, *next_file_page, first_page).map_err(|(step, source)| {
-                MemoryError::Chunk {
-                    vmo: self.vmo,
-                    step,
-                    source,
-                    remedy: "a larger vm.max_map_count or `ulimit -v` allows more chunks",
-                }
-            })?;
-        *next_file_page = end;
-        let chunk = Arc::new(chunk);
+        let chunk = Arc::new(Chunk::new(lease, self.vmo, first_page));
+        self.map(&chunk, chunk.range())?;
         self.chunks
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(first_page, Arc::clone(&chunk));
         Ok(chunk)
+    }
+
+    /// Maps what the layout says; `mapping` is held.
+    pub(super) fn map(&self, chunk: &Chunk, pages: Range<u64>) -> Result<(), MemoryError> {
+        let (store, pieces) = {
+            let layout = self.layout();
+            (Arc::clone(&layout.store), layout.views.over(pages))
+        };
+        for (piece, view) in pieces {
+            match view {
+                Some(view) => chunk.map_view(piece, &view)?,
+                None => chunk.map_own(piece, &store, self.writes)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The order of a chunk that holds all of a contiguous VMO, `page` included.
+    fn whole(&self, page: u64, align: u32) -> Result<u32, MemoryError> {
+        let pages = self.size_pages.load(Ordering::Relaxed);
+        let order = order_of(pages).max(align.saturating_sub(PAGE_SHIFT));
+        if order > UNIT_ORDER {
+            return Err(MemoryError::Contiguous {
+                vmo: self.vmo,
+                pages,
+                align,
+            });
+        }
+        if page >= 1 << order {
+            return Err(self.out_of_range(page));
+        }
+        Ok(order)
     }
 
     /// Where a chunk for `page` starts in the VMO, and its order. No chunk holds the page yet.
@@ -288,21 +164,13 @@ impl Window {
         }
     }
 
-    fn open_file(&self) -> Result<&Memfd, MemoryError> {
-        if let Some(file) = self.file.get() {
-            return Ok(file);
-        }
-        let file = Memfd::create(self.vmo)?;
-        Ok(self.file.get_or_init(|| file))
-    }
-
     /// The pages `first..first + count` in runs, without gaps; chunks that are missing are made.
     pub(super) fn place_all(&self, first: u64, count: u64) -> Result<Vec<Run>, MemoryError> {
-        let end = self.end(first, count)?;
+        let range = self.range(first, count)?;
         let mut runs = Vec::new();
-        let mut page = first;
-        while page < end {
-            let run = Run::clip(self.place(page)?, page, end);
+        let mut page = range.start;
+        while page < range.end {
+            let run = Run::clip(self.place(page)?, page..range.end);
             page += run.pages;
             runs.push(run);
         }
@@ -311,25 +179,55 @@ impl Window {
 
     /// The pages of `first..first + count` that have a chunk, in runs.
     pub(super) fn placed(&self, first: u64, count: u64) -> Result<Vec<Run>, MemoryError> {
-        let end = self.end(first, count)?;
+        let range = self.range(first, count)?;
         let chunks = self.chunks.read().unwrap_or_else(PoisonError::into_inner);
         let before = chunks
             .range(..first)
             .next_back()
-            .filter(|(_, chunk)| first < chunk.end());
-        let runs = before.into_iter().chain(chunks.range(first..end));
+            .filter(|(_, chunk)| first < chunk.range().end);
+        let runs = before.into_iter().chain(chunks.range(range.clone()));
         Ok(runs
-            .map(|(_, chunk)| Run::clip(Arc::clone(chunk), first, end))
+            .map(|(_, chunk)| Run::clip(Arc::clone(chunk), range.clone()))
             .collect())
     }
 
-    fn end(&self, first: u64, count: u64) -> Result<u64, MemoryError> {
-        first
-            .checked_add(count)
-            .filter(|end| *end <= MAX_VMO_PAGES)
-            .ok_or(MemoryError::OutOfRange {
-                vmo: self.vmo,
-                page: first.saturating_add(count),
+    /// All chunks.
+    pub(super) fn chunks(&self) -> Vec<Arc<Chunk>> {
+        let chunks = self.chunks.read().unwrap_or_else(PoisonError::into_inner);
+        chunks.values().cloned().collect()
+    }
+
+    /// Cuts runs into pieces.
+    pub(super) fn pieces(&self, runs: &[Run]) -> Vec<Piece> {
+        let layout = self.layout();
+        let pieces = runs.iter().flat_map(|run| {
+            let shown = layout.views.over(run.range()).into_iter();
+            shown.map(|(pages, view): Shown| Piece {
+                run: run.part(pages.start - run.first_page, pages.end - pages.start),
+                view,
+                writes: self.writes,
             })
+        });
+        pieces.collect()
+    }
+
+    /// The page numbers `first..first + count`, if a VMO may have them.
+    pub(super) fn range(&self, first: u64, count: u64) -> Result<Range<u64>, MemoryError> {
+        let end = first.checked_add(count).filter(|end| *end <= MAX_VMO_PAGES);
+        end.map(|end| first..end)
+            .ok_or_else(|| self.out_of_range(first.saturating_add(count)))
+    }
+
+    /// Bytes of host memory (or swap) that it takes.
+    pub(super) fn resident(&self) -> u64 {
+        let layout = self.layout();
+        bytes(layout.store.pages() + layout.private_pages())
+    }
+
+    fn out_of_range(&self, page: u64) -> MemoryError {
+        MemoryError::OutOfRange {
+            vmo: self.vmo,
+            page,
+        }
     }
 }

@@ -21,6 +21,20 @@ struct Store {
     views: BTreeMap<u64, (u64, VmoId, u64)>,
 }
 
+/// What a VMO has of a page.
+#[allow(dead_code)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Holding {
+    /// Nothing.
+    Absent,
+    /// It shows that of another.
+    Shown,
+    /// A page of its own that lies with a frozen VMO that is no more.
+    Inherited,
+    /// A page of its own, and whether it is write-protected.
+    Owned { protected: bool },
+}
+
 #[derive(Default)]
 pub struct PageMemory {
     stores: BTreeMap<VmoId, Store>,
@@ -349,6 +363,13 @@ impl PageMemory {
         store.own.get_mut(&page).map(|page| &mut **page)
     }
 
+    /// The VMOs that show pages of this one.
+    pub fn viewers(&self, vmo: VmoId) -> Vec<VmoId> {
+        let shows = |store: &Store| store.views.values().any(|(_, of, _)| *of == vmo);
+        let viewers = self.stores.iter().filter(|(_, store)| shows(store));
+        viewers.map(|(id, _)| *id).collect()
+    }
+
     pub fn resident(&self, vmo: VmoId) -> u64 {
         let store = self.stores.get(&vmo);
         store.map_or(0, |store| (store.own.len() + store.inherited.len()) as u64)
@@ -374,13 +395,7 @@ impl PageMemory {
         let Some(gone) = self.stores.remove(&vmo) else {
             return;
         };
-        let shows = |store: &Store| store.views.values().any(|(_, of, _)| *of == vmo);
-        let heirs: Vec<VmoId> = self
-            .stores
-            .iter()
-            .filter(|(_, store)| shows(store))
-            .map(|(id, _)| *id)
-            .collect();
+        let heirs = self.viewers(vmo);
         assert!(heirs.len() <= 1, "{vmo:?} is gone, but {heirs:?} show it");
         for heir in heirs {
             let store = self.store(heir);
@@ -413,6 +428,36 @@ impl PageMemory {
                 }
             }
         }
+    }
+}
+
+/// What the tests of the VMM's memory ask, which are held against this one.
+#[allow(dead_code)]
+impl PageMemory {
+    /// What the VMO has of a page.
+    pub fn holding(&self, vmo: VmoId, page: u64) -> Holding {
+        let store = self.stores.get(&vmo);
+        let owned = store.is_some_and(|store| store.own.contains_key(&page));
+        let inherited = store.is_some_and(|store| store.inherited.contains_key(&page));
+        match self.page(vmo, page) {
+            Some(_) if owned => Holding::Owned {
+                protected: store.is_some_and(|store| store.protected.contains(&page)),
+            },
+            Some(_) if inherited => Holding::Inherited,
+            Some(_) => Holding::Shown,
+            None => Holding::Absent,
+        }
+    }
+
+    /// The pages that it owns, those inherited not among them.
+    pub fn owned(&self, vmo: VmoId) -> Vec<Range<u64>> {
+        let store = self.stores.get(&vmo);
+        runs(store.map_or(Vec::new(), |store| store.own.keys().copied().collect()))
+    }
+
+    /// What the VMO shows of others at a page, or would if it owned nothing there.
+    pub fn covered(&self, vmo: VmoId, page: u64) -> Option<(VmoId, u64)> {
+        self.stores.get(&vmo)?.seen(page)
     }
 }
 
