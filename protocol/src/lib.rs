@@ -15,6 +15,7 @@
 
 pub mod boot;
 pub mod info;
+pub mod maps;
 mod object;
 pub mod options;
 mod packet;

@@ -1,6 +1,7 @@
 //! `zx_object_get_info` and the properties.
 
 use protocol::info::{self, InfoHandleBasic, InfoVmo, VmoInfoFlags};
+use protocol::maps;
 use protocol::options::VmoOptions;
 use protocol::options::property;
 use protocol::{MAX_NAME_LEN, PAGE_SIZE, RawHandle, Rights, Status};
@@ -42,6 +43,12 @@ impl Kernel {
             info::TOPIC_VMO_V2 => self.info_vmo(handle, 120)?,
             info::TOPIC_VMO_V3 => self.info_vmo(handle, 128)?,
             info::TOPIC_VMO => self.info_vmo(handle, 176)?,
+            maps::TOPIC_VMAR => self.info_vmar(handle)?,
+            maps::TOPIC_PROCESS_MAPS_V1
+            | maps::TOPIC_PROCESS_MAPS_V2
+            | maps::TOPIC_PROCESS_MAPS => {
+                return self.info_process_maps(caller, raw, topic, out);
+            }
             info::TOPIC_RESOURCE => self.info_resource(handle)?,
             _ => return Err(Status::NOT_SUPPORTED),
         };

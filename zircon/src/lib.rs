@@ -24,7 +24,7 @@
 //! | `mappings`, `flush` | the table of mappings; waiting for page tables |
 //! | `user` | what stands behind an address, touching it, copying call data |
 //! | `job`, `policy` | jobs; what their policies say, and what becomes of a call that meets one |
-//! | `task`, `info` | processes, threads, exceptions; get_info and properties |
+//! | `task`, `info`, `maps` | processes, threads, exceptions; get_info and properties; get_info on address spaces |
 #![forbid(unsafe_code)]
 
 mod cache;
@@ -47,6 +47,7 @@ mod lives;
 mod look;
 mod map;
 mod mappings;
+mod maps;
 mod memory;
 mod memory_ops;
 mod op;

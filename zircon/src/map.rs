@@ -134,7 +134,7 @@ impl Kernel {
         let length = length.checked_next_multiple_of(PAGE_SIZE);
         let length = length.ok_or(Status::OUT_OF_RANGE)?;
         let end = offset.checked_add(length).ok_or(Status::OUT_OF_RANGE)?;
-        if self.is_physical(id) && end > vmo.size {
+        if self.is_physical(id) && end > self.size(id) {
             return Err(Status::OUT_OF_RANGE);
         }
         Ok(length)

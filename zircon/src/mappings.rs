@@ -81,8 +81,8 @@ impl Kernel {
         })
     }
 
-    /// What a process has mapped beyond the end of a VMO's stream, cut at `stream`: one range for each process, for page
-    /// tables to forget.
+    /// What is mapped beyond the end of a VMO's stream, cut at `stream` (the VMO is no reference): one range for each
+    /// process, for page tables to forget.
     pub(crate) fn mapped_beyond_stream(&self, vmo: VmoId, stream: u64) -> Vec<AddressRange> {
         let mut ranges = Vec::new();
         for (&process, owner) in &self.processes {

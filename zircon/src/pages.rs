@@ -65,6 +65,7 @@ struct Leaf {
     states: Box<[PageState; LEAF_PAGES as usize]>,
     marks: [Bits; 4],
     used: u16,
+    committed: u16,
 }
 
 impl Leaf {
@@ -111,6 +112,25 @@ impl PageMap {
         self.committed
     }
 
+    /// Pages of `range` that are storage and count as the VMO's; leaves that lie wholly in it are not looked into.
+    pub fn committed_in(&self, range: Range<u64>) -> u64 {
+        let first = range.start / LEAF_PAGES;
+        let leaves = self
+            .leaves
+            .range(first..range.end.div_ceil(LEAF_PAGES).max(first));
+        let count = |(&index, leaf): (&u64, &Leaf)| {
+            let start = index * LEAF_PAGES;
+            if range.start <= start && start + LEAF_PAGES <= range.end {
+                return u64::from(leaf.committed);
+            }
+            let states = (start..).zip(leaf.states.iter());
+            let counted =
+                states.filter(|(page, state)| range.contains(page) && state.is_committed());
+            counted.count() as u64
+        };
+        leaves.map(count).sum()
+    }
+
     /// Pages of storage.
     pub fn resident(&self) -> u64 {
         self.resident
@@ -137,6 +157,7 @@ impl PageMap {
                 states: Box::new([PageState::Absent; LEAF_PAGES as usize]),
                 marks: [Bits::default(); 4],
                 used: 0,
+                committed: 0,
             });
         let Some(slot) = leaf.states.get_mut((page % LEAF_PAGES) as usize) else {
             return;
@@ -149,6 +170,8 @@ impl PageMap {
         }
         leaf.used += u16::from(state != PageState::Absent);
         leaf.used -= u16::from(old != PageState::Absent);
+        leaf.committed += u16::from(state.is_committed());
+        leaf.committed -= u16::from(old.is_committed());
         self.committed += u64::from(state.is_committed());
         self.committed -= u64::from(old.is_committed());
         self.resident += u64::from(state.is_resident());
@@ -275,6 +298,18 @@ mod tests {
             vec![510..514, far..far + 1]
         );
         assert_eq!(map.run_length(510, 100, PageState::is_committed), 4);
+        for (range, committed) in [
+            (0..u64::MAX, 5),
+            (0..512, 2),
+            (511..513, 2),
+            (512..far, 2),
+            (514..far + 1, 1),
+            (600..600, 0),
+        ] {
+            assert_eq!(map.committed_in(range.clone()), committed, "{range:?}");
+        }
+        map.set(512..513, PageState::Absent);
+        assert_eq!(map.committed_in(512..1024), 1);
         map.set(0..u64::MAX, PageState::Absent);
         assert_eq!(
             (map.committed(), map.leaves.len()),

@@ -1,6 +1,7 @@
 //! Address regions, and the handles that every program starts with.
 
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use protocol::maps::{InfoVmar, TOPIC_VMAR};
 use protocol::options::{VmOptions, VmarOp};
 use protocol::{RawHandle, Status};
 
@@ -66,6 +67,15 @@ impl Vmar {
         let (vmar, op) = (self.raw_handle(), op as u32);
         // SAFETY: passed on to the caller.
         unsafe { sys::vmar_op_range(vmar, op, address as u64, length as u64, 0, 0).ok() }
+    }
+
+    /// `zx_object_get_info(ZX_INFO_VMAR)`.
+    pub fn info(&self) -> Result<InfoVmar, Status> {
+        let mut info = InfoVmar::default();
+        let (buffer, size) = (address_of(&mut info), size_of::<InfoVmar>() as u64);
+        // SAFETY: the record outlives the call and has room for `size` bytes.
+        unsafe { sys::object_get_info(self.raw_handle(), TOPIC_VMAR, buffer, size, 0, 0).ok()? };
+        Ok(info)
     }
 
     /// `zx_vmar_map`: the address of the new mapping.

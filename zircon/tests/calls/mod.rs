@@ -8,6 +8,7 @@ mod futex;
 mod handles;
 mod info;
 mod job;
+mod maps;
 mod op_range;
 mod pager;
 mod pager_supply;

@@ -22,7 +22,7 @@ use zircon::{
 
 /// Where the scratch memory of the test program is mapped.
 pub const SCRATCH: u64 = 0x10_0000_0000;
-const SCRATCH_SIZE: u64 = 1 << 36;
+pub const SCRATCH_SIZE: u64 = 1 << 36;
 /// An address where nothing is mapped.
 pub const NOWHERE: u64 = 0x7000_0000_0000;
 
