@@ -231,3 +231,47 @@ impl VmarOp {
         })
     }
 }
+/// `zx_pager_op_range` operations.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum PagerOp {
+    /// Fail the requests of a range.
+    Fail = 1,
+    /// A range becomes dirty.
+    Dirty = 2,
+    /// The pager begins to write a range back.
+    WritebackBegin = 3,
+    /// The pager has written a range back.
+    WritebackEnd = 4,
+}
+
+impl PagerOp {
+    /// The operation that a number names.
+    pub const fn from_number(number: u32) -> Option<PagerOp> {
+        Some(match number {
+            1 => PagerOp::Fail,
+            2 => PagerOp::Dirty,
+            3 => PagerOp::WritebackBegin,
+            4 => PagerOp::WritebackEnd,
+            _ => return None,
+        })
+    }
+}
+
+/// Data of [`PagerOp::WritebackBegin`]: only zeros without pages are written back.
+pub const WRITEBACK_RANGE_IS_ZERO: u64 = 1;
+
+/// Option of a `zx_vmo_dirty_range_t`: the range is zeros without pages.
+pub const DIRTY_RANGE_IS_ZERO: u64 = 1;
+
+/// Bytes of a `zx_vmo_dirty_range_t`: offset, length, options.
+pub const VMO_DIRTY_RANGE_SIZE: u64 = 24;
+
+/// Option of `zx_pager_query_vmo_stats`: forget afterwards.
+pub const RESET_VMO_STATS: u32 = 1;
+
+/// `zx_pager_vmo_stats_t.modified`: the VMO was modified.
+pub const VMO_STATS_MODIFIED: u32 = 1;
+
+/// Bytes of a `zx_pager_vmo_stats_t`.
+pub const VMO_STATS_SIZE: u64 = 4;

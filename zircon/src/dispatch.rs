@@ -11,6 +11,7 @@ use crate::info::InfoOut;
 use crate::kernel::{Begin, Caller, Kernel, Started};
 use crate::map::MapArgs;
 use crate::op::{Body, OK, StepResult};
+use crate::pager_ops::PagerOpArgs;
 use crate::range_ops::RangeArgs;
 use crate::supply::SupplyArgs;
 use crate::user::AfterCopyIn;
@@ -93,6 +94,29 @@ impl Kernel {
                     aux_offset: a5,
                 };
                 self.sys_pager_supply_pages(caller, args)
+            }
+            N::PagerOpRange => {
+                let args = PagerOpArgs {
+                    pager: h0,
+                    op: a1 as u32,
+                    vmo: h2,
+                    offset: a3,
+                    length: a4,
+                    data: a5,
+                };
+                self.sys_pager_op_range(caller, args)
+            }
+            N::PagerQueryDirtyRanges => {
+                let out = InfoOut {
+                    buffer: a4,
+                    size: a5,
+                    actual: a6,
+                    avail: a7,
+                };
+                self.sys_pager_query_dirty_ranges(caller, (h0, h1), (a2, a3), out)
+            }
+            N::PagerQueryVmoStats => {
+                self.sys_pager_query_vmo_stats(caller, (h0, h1), a2 as u32, a3, a4)
             }
             N::PortCreate => self.sys_port_create(caller, a0 as u32, a1),
             N::PortQueue => self.sys_port_queue(caller, h0, a1),
@@ -185,9 +209,6 @@ impl Kernel {
             N::VmoReplaceAsExecutable => self.sys_vmo_replace_as_executable(caller, h0, h1, a2),
             N::VmoSetCachePolicy => self.sys_vmo_set_cache_policy(caller, h0, a1 as u32),
             N::VmoTransferData => Err(Status::BAD_SYSCALL),
-            N::PagerOpRange => Err(Status::BAD_SYSCALL),
-            N::PagerQueryDirtyRanges => Err(Status::BAD_SYSCALL),
-            N::PagerQueryVmoStats => Err(Status::BAD_SYSCALL),
             N::IommuCreate => self.sys_iommu_create(caller, h0, a1 as u32, a3, a4),
             N::BtiCreate => self.sys_bti_create(caller, h0, a1 as u32, a3),
             N::BtiPin => Err(Status::BAD_SYSCALL),

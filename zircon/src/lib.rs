@@ -10,7 +10,7 @@
 //! | `handle`, `lives`, `header` | handles; lives of objects; what all objects have |
 //! | `dispatch` | system-call numbers to calls; handle calls |
 //! | `op`, `memory_ops` | resumable operations; memory operations and what their end publishes |
-//! | `vmo`, `pages`, `intervals` | one VMO; the state of its pages |
+//! | `vmo`, `pages`, `zero_slots`, `intervals` | one VMO; the state of its pages, with and without storage |
 //! | `room`, `reclaim`, `candidates`, `discard` | the limit on pages; giving pages back; the queue of those that can go; discardable VMOs |
 //! | `look`, `ready` | what a VMO shows, through the VMOs it was cloned from; making pages ready for an operation |
 //! | `vmo_calls`, `resize`, `transfer` | create, size; set_size and content size; read and write |
@@ -18,6 +18,7 @@
 //! | `resource`, `device_vmo`, `cache` | resources and BTIs; contiguous and physical VMOs; cache policy, executable VMOs |
 //! | `range_ops`, `zeroing` | op_range; making ranges zero |
 //! | `source`, `pager_calls`, `supply` | page requests; pagers; supply_pages |
+//! | `pager_ops`, `dirty`, `writeback`, `dirty_query` | pager_op_range; what was written to; writing it back; asking for it |
 //! | `channel` | channels |
 //! | `port`, `signals`, `wait`, `futex` | ports; signals and events, and who is told of them; waiting for them; futexes |
 //! | `vmar`, `map`, `vmar_range` | the tree of VMARs; map, unmap and protect; vmar_op_range |
@@ -32,6 +33,8 @@ mod candidates;
 mod channel;
 mod children;
 mod device_vmo;
+mod dirty;
+mod dirty_query;
 mod discard;
 mod dispatch;
 mod flush;
@@ -52,6 +55,7 @@ mod memory;
 mod memory_ops;
 mod op;
 mod pager_calls;
+mod pager_ops;
 mod pages;
 mod policy;
 mod port;
@@ -74,6 +78,8 @@ mod vmo;
 mod vmo_calls;
 mod wait;
 mod work;
+mod writeback;
+mod zero_slots;
 mod zeroing;
 
 pub use ids::{

@@ -9,12 +9,16 @@ use crate::kernel::Kernel;
 use crate::memory::{MemoryOp, MemoryOpId, MemoryResult, Pages};
 use crate::op::{Step, StepResult, Waiting};
 use crate::pages::{PageState, runs};
+use crate::source::Asked;
 use crate::vmo::Busy;
+use crate::zero_slots::ZeroKind;
 
 /// A memory operation that was emitted and has not ended.
 #[derive(Clone, Debug)]
 pub(crate) struct InFlight {
     pub op: MemoryOp,
+    /// What its pages are afterwards, where that is not the same for all such operations.
+    pub becomes: Option<PageState>,
     /// Who waits for it.
     pub token: Option<Token>,
     /// Pages that are gone with its end.
@@ -81,16 +85,23 @@ fn touched(op: &MemoryOp) -> Vec<(VmoId, Range<u64>, bool)> {
 }
 
 impl Kernel {
-    /// Keeps busy what an operation works on, and what the clones among it show of others while it reads them.
+    /// Keeps busy what an operation works on, and what the clones among it show of others while it relies on that.
     pub(crate) fn mark_busy(
         &mut self,
         id: MemoryOpId,
         op: MemoryOp,
+        becomes: Option<PageState>,
         token: Option<Token>,
     ) -> InFlight {
         let mut touched = touched(&op);
         let reads = match (&op, touched.first()) {
-            (MemoryOp::Fork { .. } | MemoryOp::Read { .. } | MemoryOp::Copy { .. }, first) => first,
+            (
+                MemoryOp::Zero { .. }
+                | MemoryOp::Fork { .. }
+                | MemoryOp::Read { .. }
+                | MemoryOp::Copy { .. },
+                first,
+            ) => first,
             _ => None,
         };
         if let Some((vmo, pages, _)) = reads {
@@ -109,6 +120,7 @@ impl Kernel {
         }
         InFlight {
             op,
+            becomes,
             token,
             drops: 0,
             touched,
@@ -139,15 +151,16 @@ impl Kernel {
     /// A memory operation ended: its pages are what they are now, and whoever waited looks again.
     pub fn memory_done(&mut self, now: i64, id: MemoryOpId, result: MemoryResult) {
         self.now = now;
-        let Some(InFlight {
+        let Some(flight) = self.memory.remove(&id) else {
+            return;
+        };
+        let InFlight {
             op,
+            becomes,
             token,
             drops,
             touched,
-        }) = self.memory.remove(&id)
-        else {
-            return;
-        };
+        } = flight;
         self.room.left_behind(drops, drops);
         for (vmo, ..) in &touched {
             if let Some(vmo) = self.vmos.get_mut(vmo) {
@@ -156,14 +169,17 @@ impl Kernel {
         }
         self.epoch += 1;
         match (&op, &result) {
-            (MemoryOp::Zero { pages, protect }, MemoryResult::Done) => {
-                let state = if *protect {
-                    PageState::Blank
-                } else {
-                    PageState::Clean
-                };
+            (MemoryOp::Zero { pages, .. }, MemoryResult::Done) => {
                 self.room.arrived(pages.count);
+                let state = becomes.unwrap_or(PageState::Clean);
                 self.publish(pages.vmo, pages.range(), state);
+            }
+            (MemoryOp::Protect { pages, .. }, MemoryResult::Done) => {
+                let state = becomes.unwrap_or(PageState::Clean);
+                self.publish(pages.vmo, pages.range(), state);
+            }
+            (MemoryOp::Scan { pages, .. }, MemoryResult::Written(written)) => {
+                self.note_scan(*pages, written, becomes);
             }
             (MemoryOp::Fork { pages, inherited }, MemoryResult::Done) => {
                 self.room.arrived(if *inherited { 0 } else { pages.count });
@@ -171,9 +187,6 @@ impl Kernel {
             }
             (MemoryOp::Fork { pages, inherited }, _) => {
                 self.room.untake(if *inherited { 0 } else { pages.count });
-            }
-            (MemoryOp::Protect { pages, on: false }, MemoryResult::Done) => {
-                self.publish(pages.vmo, pages.range(), PageState::Clean);
             }
             (MemoryOp::Zero { pages, .. }, result) => {
                 self.room.untake(pages.count);
@@ -224,32 +237,40 @@ impl Kernel {
             return;
         };
         vmo.pages.set(pages.clone(), state);
-        if state != PageState::Absent && state != PageState::Blank {
-            // Zeros that the pager did not supply are a change to its content.
-            for own in vmo.own_zero.within(pages.clone()) {
-                vmo.pages.set(own, PageState::Dirty);
-            }
-            vmo.end_zero(pages.clone());
+        if state.is_committed() {
+            vmo.zero.remove(pages.clone());
             self.resolve(id, pages.clone(), None);
+        }
+        if state == PageState::Dirty {
+            self.resolve_dirty(id, pages.clone(), None);
         }
         self.may_go(id, pages);
     }
 
     /// Pages are zero from now on, without storage.
-    pub(crate) fn publish_zero(&mut self, id: VmoId, pages: Range<u64>) {
+    pub(crate) fn publish_zero(&mut self, id: VmoId, pages: Range<u64>, kind: ZeroKind) {
         if let Some(vmo) = self.vmos.get_mut(&id) {
-            vmo.zero.insert(pages.clone());
+            vmo.zero.insert(pages.clone(), kind);
         }
         self.resolve(id, pages, None);
     }
 
     /// Pages are there or will not come: wakes who waits for them, and moves the VMO's packet on.
     pub(crate) fn resolve(&mut self, id: VmoId, pages: Range<u64>, error: Option<Status>) {
+        self.resolve_asked(id, Asked::Read, pages, error);
+    }
+
+    /// The pager said that pages are dirty, or that they will not be; or they have to be looked at again.
+    pub(crate) fn resolve_dirty(&mut self, id: VmoId, pages: Range<u64>, error: Option<Status>) {
+        self.resolve_asked(id, Asked::Dirty, pages, error);
+    }
+
+    fn resolve_asked(&mut self, id: VmoId, asked: Asked, pages: Range<u64>, error: Option<Status>) {
         let Some(source) = self.vmos.get_mut(&id).and_then(|vmo| vmo.source_mut()) else {
             return;
         };
         let queued = source.is_packet_queued();
-        let woken = source.resolve(pages, error);
+        let woken = source.resolve(asked, pages, error);
         self.wake_all(woken);
         self.pump_source(id, queued);
     }

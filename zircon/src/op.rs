@@ -10,6 +10,7 @@ use protocol::Status;
 use crate::ids::{PortId, ProcessId, ThreadId, Token, VmoId};
 use crate::kernel::Kernel;
 use crate::memory::{MemoryOp, MemoryOpId, MemoryResult};
+use crate::pages::PageState;
 use crate::work::{Access, Completion, OpResult, Work};
 use crate::{futex, port, transfer, user, wait};
 
@@ -60,6 +61,12 @@ pub(crate) enum Body {
     Resize(crate::resize::Resizing),
     /// A change of content size.
     StreamSize(crate::zeroing::Zeroing),
+    /// `zx_pager_op_range` with DIRTY.
+    Dirtying(crate::dirty::Dirtying),
+    /// `zx_pager_op_range` with WRITEBACK_BEGIN or WRITEBACK_END.
+    Writeback(crate::writeback::Writeback),
+    /// `zx_pager_query_dirty_ranges`, `zx_pager_query_vmo_stats`.
+    Query(crate::dirty_query::Query),
     /// `zx_vmo_op_range`.
     RangeOp(crate::range_ops::RangeOp),
     /// `zx_vmar_op_range`.
@@ -196,6 +203,9 @@ impl Kernel {
             Body::Supply(supply) => self.step_supply(token, op, supply),
             Body::Resize(resizing) => self.step_resize(token, op, resizing),
             Body::StreamSize(zeroing) => self.step_stream_size(token, op, zeroing),
+            Body::Dirtying(dirtying) => self.step_dirtying(token, op, dirtying),
+            Body::Writeback(writeback) => self.step_writeback(token, op, writeback),
+            Body::Query(query) => self.step_query(token, op, query),
             Body::RangeOp(range) => self.step_range_op(token, op, range),
             Body::VmarRange(range) => self.step_vmar_range(token, op, range),
             Body::Flush(flushing) => self.step_flush(token, flushing),
@@ -360,8 +370,24 @@ impl Kernel {
 
     /// Emits a memory operation of `token`'s; the step ends waiting for it.
     pub(crate) fn emit(&mut self, token: Option<Token>, op: MemoryOp) -> MemoryOpId {
+        self.emit_to_be(token, op, None)
+    }
+
+    /// Emits a memory operation whose pages are in a state of the caller's choice afterwards.
+    pub(crate) fn emit_to_be(
+        &mut self,
+        token: Option<Token>,
+        op: MemoryOp,
+        becomes: Option<PageState>,
+    ) -> MemoryOpId {
+        if let MemoryOp::Write { vmo, .. }
+        | MemoryOp::Clear { vmo, .. }
+        | MemoryOp::Copy { to: vmo, .. } = op
+        {
+            self.note_modified(vmo);
+        }
         let id = MemoryOpId(self.next_id());
-        let flight = self.mark_busy(id, op.clone(), token);
+        let flight = self.mark_busy(id, op.clone(), becomes, token);
         self.memory.insert(id, flight);
         self.work.push_back(Work::Memory(id, op));
         id

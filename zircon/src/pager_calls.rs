@@ -51,7 +51,7 @@ impl Kernel {
         self.enforce(caller, PolicyCondition::NewVmo)?;
         let (pager, _) = self.typed::<PagerId>(caller.process, pager, Rights::ATTACH_VMO)?;
         let (port, _) = self.typed::<PortId>(caller.process, port, Rights::WRITE)?;
-        let allowed = VmoOptions::RESIZABLE | VmoOptions::UNBOUNDED;
+        let allowed = VmoOptions::RESIZABLE | VmoOptions::UNBOUNDED | VmoOptions::TRAP_DIRTY;
         let options = vmo_options(options, allowed)?;
         if options.contains(VmoOptions::UNBOUNDED) && size == u64::MAX {
             return Err(Status::INVALID_ARGS);
@@ -95,7 +95,7 @@ impl Kernel {
         self.pump_source(id, queued);
         if state == SourceState::Detached && was == SourceState::Attached {
             if let Some(vmo) = self.vmos.get_mut(&id) {
-                vmo.zero = vmo.own_zero.clone();
+                vmo.zero.forget_markers();
             }
             self.drop_clean_pages(id, 0..u64::MAX);
         }
@@ -173,9 +173,9 @@ impl Kernel {
             // To the core, content that the VMM installs is as good as zeros.
             let op = MemoryOp::Zero {
                 pages,
-                protect: false,
+                protect: true,
             };
-            let flight = self.mark_busy(id, op, None);
+            let flight = self.mark_busy(id, op, Some(PageState::Clean), None);
             self.memory.insert(id, flight);
             begun.push((id, pages));
         }

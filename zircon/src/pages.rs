@@ -16,13 +16,14 @@ pub(crate) enum PageState {
     /// Nothing: an access asks the provider (zeros for an anonymous VMO, the pager for a pager-owned one).
     #[default]
     Absent,
-    /// Known to be zero, without a page of storage: made by supplying an uncommitted page, or by growth. Kept as
-    /// intervals beside the map ([`crate::vmo::Vmo::zero`]), never in it.
+    /// Known to be zero, without a page of storage. Kept beside the map ([`crate::zero_slots`]), never in it.
     Zero,
-    /// A page of storage, as the provider supplied it.
+    /// A page of storage, as the provider supplied it, or with what it has been given back.
     Clean,
     /// A page of storage that was written to; a clone's own page.
     Dirty,
+    /// A page of storage whose writeback has begun and that was not written to since.
+    Awaiting,
     /// A page of storage that came with the frozen VMO that this one merged with, and still lies there: the first write copies it.
     Inherited,
     /// A write-protected page of zeros that a mapping reads. The slot counts as if it were not there: absent, or zero.
@@ -34,7 +35,7 @@ impl PageState {
     pub fn is_committed(self) -> bool {
         matches!(
             self,
-            PageState::Clean | PageState::Dirty | PageState::Inherited
+            PageState::Clean | PageState::Dirty | PageState::Awaiting | PageState::Inherited
         )
     }
 
@@ -145,6 +146,17 @@ impl PageMap {
         } else {
             for page in range {
                 self.set_one(page, state);
+            }
+        }
+    }
+
+    /// Gives the pages of storage in `range` new states.
+    pub fn change(&mut self, range: Range<u64>, change: impl Fn(PageState) -> PageState) {
+        for page in self.occupied(range) {
+            let old = self.get(page);
+            let new = change(old);
+            if new != old {
+                self.set_one(page, new);
             }
         }
     }

@@ -11,16 +11,17 @@ use protocol::{PAGE_SIZE, Status};
 use crate::ids::{Token, VmoId};
 use crate::kernel::Kernel;
 use crate::look::Seen;
-use crate::memory::{MemoryOp, Pages};
+use crate::memory::{MemoryOp, Pages, Writes};
 use crate::memory_ops::page_span;
 use crate::op::Waiting;
 use crate::pages::PageState;
 use crate::room::Reserved;
-use crate::source::{Provider, SourceState};
+use crate::source::{Asked, Provider, SourceState};
 use crate::work::{Access, Work};
+use crate::zero_slots::ZeroKind;
 
 /// Most pages that one operation installs at a time: what a large write waits for is bounded by it.
-const MAX_INSTALL: u64 = 256;
+pub(crate) const MAX_INSTALL: u64 = 256;
 
 /// What an operation means to do with pages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,12 +40,12 @@ pub(crate) enum Intent {
 
 impl Intent {
     /// Whether the pages have to be the VMO's own.
-    fn owns(self) -> bool {
+    pub fn owns(self) -> bool {
         matches!(self, Intent::Commit | Intent::Clear | Intent::Write)
     }
 
     /// Whether the pages are written to.
-    fn writes(self) -> bool {
+    pub fn writes(self) -> bool {
         matches!(self, Intent::Clear | Intent::Write)
     }
 }
@@ -151,12 +152,9 @@ impl Kernel {
                 if self.is_lost(id, state) {
                     return Err(Status::BAD_STATE);
                 }
-                if need.intent.owns()
-                    && let Some(wait) = self.own(token, id, first, run, (state, need))?
-                {
-                    return Ok(wait);
-                }
-                Ok(Ready::Present(bytes(run)))
+                let pages = first..first + run;
+                let wait = self.own(token, id, pages, limit, (state, need))?;
+                Ok(wait.unwrap_or(Ready::Present(bytes(run))))
             }
             Seen::Page(owner, _, state) => {
                 if self.is_lost(owner, state) {
@@ -168,26 +166,43 @@ impl Kernel {
                 }
             }
             Seen::Absent(root, page) => {
-                self.request(token, root, page, run.min(need.request), need.early)
+                let pages = page..page + run.min(need.request);
+                self.request(token, root, Asked::Read, pages, need.early)
+            }
+            // A mapping may have written to it, if that is noted only.
+            Seen::Zero(_, _, PageState::Blank) if !need.intent.owns() => {
+                Ok(Ready::Present(bytes(run)))
+            }
+            Seen::Zero(owner, _, PageState::Blank) if owner != id => {
+                self.fork(token, id, first, run)
+            }
+            Seen::Zero(owner, _, state) if owner == id && need.intent.owns() => {
+                let vmo = self.vmos.get(&id).ok_or(Status::BAD_STATE)?;
+                let noted = state == PageState::Blank && vmo.storage_writes() == Writes::Noted;
+                if need.intent == Intent::Clear && !noted {
+                    return Ok(Ready::Zeros(bytes(run)));
+                }
+                if let Some((slot, _)) = vmo.zero.containing(first) {
+                    run = run.min(slot.end - first);
+                }
+                let pages = first..first + run;
+                let wait = self.own_zeros(token, id, pages, limit, (state, need))?;
+                Ok(wait.unwrap_or(Ready::Present(bytes(run))))
             }
             _ if matches!(need.intent, Intent::Read | Intent::Clear) => {
                 Ok(Ready::Zeros(bytes(run)))
             }
-            Seen::Zero(owner, _, PageState::Blank) => match need.intent.owns() {
-                false => Ok(Ready::Present(bytes(run))),
-                true if owner == id => self.claim_blanks(token, id, first, run),
-                true => self.fork(token, id, first, run),
-            },
             // What a pager's VMO shows to its clones is its own: it may be written to later.
             Seen::Zero(owner, page, _) if !need.intent.owns() => {
-                self.install_zeros(token, owner, page, run)
+                self.show_zeros(token, owner, page, run)
             }
-            _ => self.install_zeros(token, id, first, run),
+            _ if need.intent == Intent::Map => self.show_zeros(token, id, first, run),
+            _ => self.install_zeros(token, id, first..first + run, false, PageState::Clean),
         }
     }
 
     /// Registers an operation to look again when something under way on the VMO ends.
-    fn ready_when_calm(&mut self, id: VmoId, token: Token) -> Result<Ready, Status> {
+    pub(crate) fn ready_when_calm(&mut self, id: VmoId, token: Token) -> Result<Ready, Status> {
         let vmo = self.vmos.get_mut(&id).ok_or(Status::BAD_STATE)?;
         vmo.busy_waiters.push(token);
         Ok(Ready::Wait(Waiting::Busy(id)))
@@ -199,30 +214,8 @@ impl Kernel {
         detached && state == PageState::Clean
     }
 
-    /// Pages of the VMO's own are to be used as such: does what has to happen first, and notes that a write is to come.
-    fn own(
-        &mut self,
-        token: Token,
-        id: VmoId,
-        first: u64,
-        run: u64,
-        (state, need): (PageState, Need),
-    ) -> Result<Option<Ready>, Status> {
-        if !need.intent.writes() {
-            return Ok(None);
-        }
-        if state == PageState::Inherited {
-            return self.fork_inherited(token, id, first, run).map(Some);
-        }
-        let vmo = self.vmos.get_mut(&id).ok_or(Status::BAD_STATE)?;
-        if vmo.source().is_some() {
-            vmo.pages.set(first..first + run, PageState::Dirty);
-        }
-        Ok(None)
-    }
-
-    /// Installs pages of zeros in a VMO that shows nothing there.
-    fn install_zeros(
+    /// Installs pages for zeros that a mapping looks at.
+    fn show_zeros(
         &mut self,
         token: Token,
         id: VmoId,
@@ -230,6 +223,25 @@ impl Kernel {
         run: u64,
     ) -> Result<Ready, Status> {
         let vmo = self.vmos.get(&id).ok_or(Status::BAD_STATE)?;
+        let becomes = match vmo.zero.containing(first) {
+            Some((_, ZeroKind::Dirty { .. } | ZeroKind::Untracked)) => PageState::Dirty,
+            _ => PageState::Clean,
+        };
+        let protect = vmo.source().is_some() && becomes == PageState::Clean;
+        self.install_zeros(token, id, first..first + run, protect, becomes)
+    }
+
+    /// Installs pages of zeros in a VMO that has nothing there.
+    pub(crate) fn install_zeros(
+        &mut self,
+        token: Token,
+        id: VmoId,
+        pages: Range<u64>,
+        protect: bool,
+        becomes: PageState,
+    ) -> Result<Ready, Status> {
+        let vmo = self.vmos.get(&id).ok_or(Status::BAD_STATE)?;
+        let (first, run) = (pages.start, pages.end - pages.start);
         let run = vmo.calm_run(first, run.min(MAX_INSTALL), true);
         if run == 0 {
             return self.ready_when_calm(id, token);
@@ -243,8 +255,8 @@ impl Kernel {
             first,
             count,
         };
-        let protect = false;
-        self.emit(Some(token), MemoryOp::Zero { pages, protect });
+        let zero = MemoryOp::Zero { pages, protect };
+        self.emit_to_be(Some(token), zero, Some(becomes));
         Ok(Ready::Wait(Waiting::Memory))
     }
 
@@ -269,44 +281,17 @@ impl Kernel {
         Ok(Ready::Wait(Waiting::Memory))
     }
 
-    /// Takes inherited pages over from where they lie.
-    fn fork_inherited(
+    /// Changes pages that the VMO owns, when nothing else is under way on them.
+    pub(crate) fn change_own(
         &mut self,
         token: Token,
         id: VmoId,
-        first: u64,
-        run: u64,
-    ) -> Result<Ready, Status> {
-        self.change_own(token, id, first, run, |pages| MemoryOp::Fork {
-            pages,
-            inherited: true,
-        })
-    }
-
-    /// Makes blank pages of the VMO's own writable: they count from then on.
-    fn claim_blanks(
-        &mut self,
-        token: Token,
-        id: VmoId,
-        first: u64,
-        run: u64,
-    ) -> Result<Ready, Status> {
-        self.change_own(token, id, first, run, |pages| MemoryOp::Protect {
-            pages,
-            on: false,
-        })
-    }
-
-    /// Emits an operation on pages that the VMO owns, when nothing else is under way on them.
-    fn change_own(
-        &mut self,
-        token: Token,
-        id: VmoId,
-        first: u64,
-        run: u64,
+        pages: Range<u64>,
+        becomes: PageState,
         op: impl Fn(Pages) -> MemoryOp,
     ) -> Result<Ready, Status> {
         let vmo = self.vmos.get(&id).ok_or(Status::BAD_STATE)?;
+        let (first, run) = (pages.start, pages.end - pages.start);
         let count = vmo.calm_run(first, run.min(MAX_INSTALL), true);
         if count == 0 {
             return self.ready_when_calm(id, token);
@@ -316,30 +301,30 @@ impl Kernel {
             first,
             count,
         };
-        self.emit(Some(token), op(pages));
+        self.emit_to_be(Some(token), op(pages), Some(becomes));
         Ok(Ready::Wait(Waiting::Memory))
     }
 
-    /// Asks the provider of a pager-owned VMO for `run` absent pages.
-    fn request(
+    /// Asks the provider of a pager-owned VMO for pages.
+    pub(crate) fn request(
         &mut self,
         token: Token,
         id: VmoId,
-        first: u64,
-        run: u64,
+        asked: Asked,
+        pages: Range<u64>,
         early: bool,
     ) -> Result<Ready, Status> {
         let vmo = self.vmos.get_mut(&id).ok_or(Status::BAD_STATE)?;
-        let run = run.min(vmo.page_count().saturating_sub(first));
+        let pages = pages.start..pages.end.min(vmo.page_count());
         let source = vmo.source_mut().ok_or(Status::INTERNAL)?;
         if source.state != SourceState::Attached {
             return Err(Status::BAD_STATE);
         }
         if source.provider == Provider::Host {
-            return self.request_of_host(token, id, first..first + run, early);
+            return self.request_of_host(token, id, pages, early);
         }
         let queued = source.is_packet_queued();
-        source.request(first..first + run, token, early);
+        source.request(asked, pages, token, early);
         self.pump_source(id, queued);
         Ok(Ready::Wait(Waiting::Request(id)))
     }
@@ -371,7 +356,7 @@ impl Kernel {
         }
         let source = self.vmos.get_mut(&id).and_then(|vmo| vmo.source_mut());
         let source = source.ok_or(Status::INTERNAL)?;
-        if let Some(asked) = source.request(first..end, token, early) {
+        if let Some(asked) = source.request(Asked::Read, first..end, token, early) {
             source.expected.insert(asked.clone());
             self.work.push_back(Work::HostRead(Pages {
                 vmo: id,

@@ -217,6 +217,7 @@ impl Kernel {
         let gone = pages.count.saturating_sub(stayed);
         if let Some(vmo) = self.vmos.get_mut(&pages.vmo) {
             vmo.reclaims += gone;
+            vmo.modified |= stayed > 0;
         }
         self.reclaimed.evicted += gone;
         self.reclaimed.written += stayed;

@@ -15,6 +15,7 @@ use crate::op::{Body, OK, Op, Step, StepResult, Waiting};
 use crate::pages::PageState;
 use crate::vmo::VmoKind;
 use crate::work::Work;
+use crate::zero_slots::ZeroKind;
 use crate::zeroing::Zeroing;
 
 /// How far a change of size has come.
@@ -78,9 +79,17 @@ impl Kernel {
             true => self.mapped_beyond_stream(id, size),
             false => Vec::new(),
         };
-        let (vmo, from) = self.root(id, from);
-        let zeroing = Zeroing::new(vmo, from, length).pages_first();
-        let zeroing = Body::StreamSize(zeroing);
+        let (root, start) = self.root(id, from);
+        let end = start + length;
+        // What lies beyond a slice's content may be content of its parent.
+        let content = match root == id {
+            true => start + (size - from),
+            false => end,
+        };
+        if let Some(root) = self.vmos.get_mut(&root) {
+            root.modified = true;
+        }
+        let zeroing = Body::StreamSize(Zeroing::of_content(root, start, content, end));
         Ok(Some(match mapped.is_empty() {
             true => zeroing,
             false => flushing(mapped, Some(zeroing)),
@@ -161,6 +170,7 @@ impl Kernel {
         vmo.size = rounded;
         vmo.stream_size = size;
         vmo.resizing = true;
+        vmo.modified = true;
         if new > old {
             self.work.push_back(Work::Sized {
                 vmo: id,
@@ -168,12 +178,13 @@ impl Kernel {
             });
         }
         if new > old && matches!(vmo.kind, VmoKind::Paged(_)) {
-            vmo.make_zero(old..new);
+            vmo.zero.insert(old..new, ZeroKind::Dirty { awaiting: 0 });
         }
         if new < old {
-            // Absent pages of the cut count as answered: whoever waits finds the VMO's new end.
-            vmo.end_zero(new..old);
+            // Pages of the cut count as answered: whoever waits finds the VMO's new end.
+            vmo.zero.remove(new..old);
             self.resolve(id, new..old, None);
+            self.resolve_dirty(id, new..old, None);
         }
         Ok(new..old.max(new))
     }

@@ -1,10 +1,11 @@
-//! The page source of a pager-owned VMO: its outstanding READ requests and its one packet.
+//! The page source of a pager-owned VMO: its outstanding requests and its one packet.
 //!
-//! **Life of a request.** An operation that needs absent pages joins the outstanding request that covers them, or makes
-//! a new one. A new request waits in the source's queue until the source's packet is free; a VMO has at most one packet
-//! in its port. Dequeuing the packet shows the request to the pager. Pages that become present, fail or are cut off count
-//! as resolved; at the last one the request ends and everybody who waits looks again. A request that ends while its
-//! packet is still in the port is withdrawn and never seen.
+//! **Life of a request.** An operation that needs absent pages (READ), or may not write to clean ones before the pager knows (DIRTY),
+//! joins the outstanding request of that kind that covers them, or makes a new one. A new request waits in the source's queue until
+//! the source's packet is free; a VMO has at most one packet in its port, and both kinds stand in one queue. Dequeuing the packet
+//! shows the request to the pager. Pages that become present, or dirty, that fail or are cut off count as resolved; at the last one the
+//! request ends and everybody who waits looks again. A request that ends while its packet is still in the port is withdrawn and never
+//! seen.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -38,15 +39,36 @@ pub(crate) enum SourceState {
     Closed,
 }
 
+/// What a request asks for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Asked {
+    /// Absent pages.
+    Read,
+    /// Leave to write to clean pages.
+    Dirty,
+}
+
+impl Asked {
+    fn command(self) -> PageRequestCommand {
+        match self {
+            Asked::Read => PageRequestCommand::Read,
+            Asked::Dirty => PageRequestCommand::Dirty,
+        }
+    }
+}
+
+/// A request: what it asks for, and its end.
+type RequestId = (Asked, u64);
+
 /// The page source.
 #[derive(Clone, Debug)]
 pub(crate) struct PageSource {
     pub provider: Provider,
     pub state: SourceState,
-    /// Outstanding requests, keyed by their end. They never overlap.
-    requests: BTreeMap<u64, Request>,
-    /// Ends of requests whose packet has not been queued yet.
-    unsent: VecDeque<u64>,
+    /// Outstanding requests. Those of one kind never overlap.
+    requests: BTreeMap<RequestId, Request>,
+    /// Requests whose packet has not been queued yet.
+    unsent: VecDeque<RequestId>,
     /// What the packet in the port stands for.
     in_port: Option<InPort>,
     /// COMPLETE is to be sent when the packet is free.
@@ -75,7 +97,7 @@ struct Waiter {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum InPort {
-    Request(u64),
+    Request(RequestId),
     Complete,
 }
 
@@ -106,19 +128,26 @@ impl PageSource {
         }
     }
 
-    /// The part of a range, from its start on, that no outstanding request covers.
+    /// The part of a range, from its start on, that no outstanding READ covers.
     pub fn unasked(&self, range: Range<u64>) -> Range<u64> {
-        let next = self.requests.range(range.start + 1..).next();
+        let after = (Asked::Read, range.start + 1)..=(Asked::Read, u64::MAX);
+        let next = self.requests.range(after).next();
         let end = next.map_or(range.end, |(_, request)| request.start);
         range.start..end.clamp(range.start, range.end)
     }
 
-    /// Makes `token` wait for absent pages from `range.start` on; says what new range has to be asked for.
+    /// Makes `token` wait for pages from `range.start` on; says what new range has to be asked for.
     ///
-    /// `early` waiters (`zx_vmo_read`) are woken as soon as their first page is there, and keep their request alive until
-    /// they say that they are done with it ([`PageSource::cancel`]). Ranges follow the overlap rules:
-    /// a start inside an outstanding request joins it; an end inside one is cut.
-    pub fn request(&mut self, range: Range<u64>, token: Token, early: bool) -> Option<Range<u64>> {
+    /// `early` waiters (`zx_vmo_read`) are woken as soon as their first page is there, and keep their request alive until they say that
+    /// they are done with it ([`PageSource::cancel`]). Ranges follow the overlap rules: a start inside an outstanding request joins it; an
+    /// end inside one is cut.
+    pub fn request(
+        &mut self,
+        asked: Asked,
+        range: Range<u64>,
+        token: Token,
+        early: bool,
+    ) -> Option<Range<u64>> {
         let waiter = Waiter {
             token,
             page: range.start,
@@ -126,8 +155,12 @@ impl PageSource {
             awake: false,
             error: None,
         };
+        if early {
+            self.lose_interest(asked, range.start, token);
+        }
         let mut end = range.end;
-        if let Some((_, leader)) = self.requests.range_mut(range.start + 1..).next() {
+        let after = (asked, range.start + 1)..=(asked, u64::MAX);
+        if let Some((_, leader)) = self.requests.range_mut(after).next() {
             if range.start >= leader.start {
                 leader.waiters.retain(|waiter| waiter.token != token);
                 leader.waiters.push(waiter);
@@ -141,18 +174,46 @@ impl PageSource {
             unresolved: Intervals::of(range.clone()),
             waiters: vec![waiter],
         };
-        self.requests.insert(end, request);
+        self.requests.insert((asked, end), request);
         if matches!(self.provider, Provider::Pager { .. }) {
-            self.unsent.push_back(end);
+            self.unsent.push_back((asked, end));
         }
         Some(range)
     }
 
-    /// Pages of `range` are there (or, with an error, will not come): ends and wakes what that resolves.
-    pub fn resolve(&mut self, range: Range<u64>, error: Option<Status>) -> Vec<Woken> {
+    /// `token` was woken early and asks for `page` now: if it skipped pages that have not come, it found them elsewhere, and no longer
+    /// wants the rest of what it asked for.
+    fn lose_interest(&mut self, asked: Asked, page: u64, token: Token) {
+        let skipped = |request: &Request, waiter: &Waiter| {
+            let missing = request.unresolved.next_in(waiter.page);
+            missing.is_some_and(|missing| missing < page)
+        };
+        let requests = self.requests.iter_mut();
+        let mine = requests.filter(|((kind, _), _)| *kind == asked);
+        let mut dropped = None;
+        for (&id, request) in mine {
+            let waiter = request.waiters.iter().find(|waiter| waiter.token == token);
+            if waiter.is_some_and(|waiter| skipped(request, waiter)) {
+                request.waiters.retain(|waiter| waiter.token != token);
+                dropped = request.waiters.is_empty().then_some(id);
+            }
+        }
+        if let Some(id) = dropped {
+            self.end_request(id);
+        }
+    }
+
+    /// What was asked for pages of `range` has happened (or, with an error, will not): ends and wakes what that resolves.
+    pub fn resolve(
+        &mut self,
+        asked: Asked,
+        range: Range<u64>,
+        error: Option<Status>,
+    ) -> Vec<Woken> {
         let mut woken = Vec::new();
         let mut ended = Vec::new();
-        for (&end, request) in self.requests.range_mut(range.start + 1..) {
+        let after = (asked, range.start.saturating_add(1))..=(asked, u64::MAX);
+        for (&id, request) in self.requests.range_mut(after) {
             if request.start >= range.end {
                 break;
             }
@@ -166,21 +227,21 @@ impl PageSource {
                 }
             }
             if request.unresolved.is_empty() {
-                ended.push(end);
+                ended.push(id);
             }
         }
-        for end in ended {
-            woken.extend(self.end_request(end));
+        for id in ended {
+            woken.extend(self.end_request(id));
         }
         woken
     }
 
     /// Ends every request with an error and forgets them (detach, pager close).
     pub fn fail_all(&mut self, status: Status) -> Vec<Woken> {
-        let ends: Vec<u64> = self.requests.keys().copied().collect();
-        let woken = ends
+        let all: Vec<RequestId> = self.requests.keys().copied().collect();
+        let woken = all
             .into_iter()
-            .flat_map(|end| self.end_request(end))
+            .flat_map(|id| self.end_request(id))
             .collect::<Vec<_>>();
         woken
             .into_iter()
@@ -191,24 +252,24 @@ impl PageSource {
     /// `token` no longer wants anything; a request that nobody wants any more is dropped.
     pub fn cancel(&mut self, token: Token) {
         let mut dropped = Vec::new();
-        for (&end, request) in &mut self.requests {
+        for (&id, request) in &mut self.requests {
             let before = request.waiters.len();
             request.waiters.retain(|waiter| waiter.token != token);
             if before > 0 && request.waiters.is_empty() {
-                dropped.push(end);
+                dropped.push(id);
             }
         }
-        for end in dropped {
-            self.end_request(end);
+        for id in dropped {
+            self.end_request(id);
         }
     }
 
-    fn end_request(&mut self, end: u64) -> Vec<Woken> {
-        self.unsent.retain(|&unsent| unsent != end);
-        let Some(request) = self.requests.remove(&end) else {
+    fn end_request(&mut self, id: RequestId) -> Vec<Woken> {
+        self.unsent.retain(|&unsent| unsent != id);
+        let Some(request) = self.requests.remove(&id) else {
             return Vec::new();
         };
-        if self.in_port == Some(InPort::Request(end)) {
+        if self.in_port == Some(InPort::Request(id)) {
             self.in_port = None;
         }
         let waiting = request.waiters.into_iter().filter(|waiter| !waiter.awake);
@@ -233,7 +294,7 @@ impl PageSource {
             return None;
         }
         self.in_port = match self.unsent.pop_front() {
-            Some(end) => Some(InPort::Request(end)),
+            Some(id) => Some(InPort::Request(id)),
             None if self.complete_due => {
                 self.complete_due = false;
                 Some(InPort::Complete)
@@ -265,13 +326,13 @@ impl PageSource {
                 0,
                 0,
             )),
-            InPort::Request(end) => {
-                let request = self.requests.get(&end)?;
-                let (offset, length) =
-                    (request.start * PAGE_SIZE, (end - request.start) * PAGE_SIZE);
+            InPort::Request(id) => {
+                let start = self.requests.get(&id)?.start;
+                let (asked, end) = id;
+                let (offset, length) = (start * PAGE_SIZE, (end - start) * PAGE_SIZE);
                 Some(PortPacket::page_request(
                     key,
-                    PageRequestCommand::Read,
+                    asked.command(),
                     offset,
                     length,
                 ))
@@ -299,18 +360,24 @@ mod tests {
     #[test]
     fn a_start_inside_joins_and_an_end_inside_is_cut() {
         let mut source = source();
-        assert_eq!(source.request(8..24, Token(1), false), Some(8..24));
-        assert_eq!(source.request(0..32, Token(2), false), Some(0..8));
-        assert_eq!(source.request(10..40, Token(3), false), None);
-        assert_eq!(tokens(source.resolve(0..8, None)), [2]);
-        assert_eq!(tokens(source.resolve(8..24, None)), [1, 3]);
+        assert_eq!(
+            source.request(Asked::Read, 8..24, Token(1), false),
+            Some(8..24)
+        );
+        assert_eq!(
+            source.request(Asked::Read, 0..32, Token(2), false),
+            Some(0..8)
+        );
+        assert_eq!(source.request(Asked::Read, 10..40, Token(3), false), None);
+        assert_eq!(tokens(source.resolve(Asked::Read, 0..8, None)), [2]);
+        assert_eq!(tokens(source.resolve(Asked::Read, 8..24, None)), [1, 3]);
     }
 
     #[test]
     fn one_packet_at_a_time_in_order() {
         let mut source = source();
-        source.request(0..1, Token(1), false);
-        source.request(4..6, Token(2), false);
+        source.request(Asked::Read, 0..1, Token(1), false);
+        source.request(Asked::Read, 4..6, Token(2), false);
         assert_eq!(source.next_packet(false), Some(PacketMove::Queue));
         assert_eq!(source.next_packet(true), None, "the packet is taken");
         let packet = source.take_packet().unwrap();
@@ -325,10 +392,13 @@ mod tests {
     #[test]
     fn a_request_resolved_in_the_port_is_withdrawn() {
         let mut source = source();
-        source.request(0..2, Token(1), false);
+        source.request(Asked::Read, 0..2, Token(1), false);
         source.next_packet(false);
-        assert!(source.resolve(1..2, None).is_empty(), "half is not enough");
-        assert_eq!(tokens(source.resolve(0..1, None)), [1]);
+        assert!(
+            source.resolve(Asked::Read, 1..2, None).is_empty(),
+            "half is not enough"
+        );
+        assert_eq!(tokens(source.resolve(Asked::Read, 0..1, None)), [1]);
         assert!(!source.is_packet_queued());
         assert_eq!(source.next_packet(true), Some(PacketMove::Withdraw));
     }
@@ -336,37 +406,73 @@ mod tests {
     #[test]
     fn early_waiters_wake_at_their_first_page_and_may_join_again() {
         let mut source = source();
-        source.request(0..4, Token(1), true);
-        assert_eq!(tokens(source.resolve(0..1, None)), [1]);
+        source.request(Asked::Read, 0..4, Token(1), true);
+        assert_eq!(tokens(source.resolve(Asked::Read, 0..1, None)), [1]);
         assert_eq!(
-            source.request(1..4, Token(1), true),
+            source.request(Asked::Read, 1..4, Token(1), true),
             None,
             "the request is still out"
         );
-        assert_eq!(tokens(source.resolve(1..4, None)), [1]);
+        assert_eq!(tokens(source.resolve(Asked::Read, 1..4, None)), [1]);
     }
 
     #[test]
     fn an_error_reaches_those_whose_first_page_it_covers() {
         let mut source = source();
-        source.request(0..3, Token(1), false);
-        source.request(1..3, Token(2), false);
-        assert!(source.resolve(1..2, Some(Status::IO)).is_empty());
-        let woken = source.resolve(0..3, None);
+        source.request(Asked::Read, 0..3, Token(1), false);
+        source.request(Asked::Read, 1..3, Token(2), false);
+        assert!(
+            source
+                .resolve(Asked::Read, 1..2, Some(Status::IO))
+                .is_empty()
+        );
+        let woken = source.resolve(Asked::Read, 0..3, None);
         assert_eq!(woken, [(Token(1), None), (Token(2), Some(Status::IO))]);
     }
 
     #[test]
     fn a_cancelled_request_disappears() {
         let mut source = source();
-        source.request(0..3, Token(1), false);
+        source.request(Asked::Read, 0..3, Token(1), false);
         source.next_packet(false);
         source.cancel(Token(1));
         assert_eq!(source.next_packet(true), Some(PacketMove::Withdraw));
         assert_eq!(
-            source.request(0..3, Token(2), false),
+            source.request(Asked::Read, 0..3, Token(2), false),
             Some(0..3),
             "a second READ is sent"
         );
+    }
+
+    #[test]
+    fn both_kinds_stand_in_one_queue_and_do_not_meet() {
+        let mut source = source();
+        assert_eq!(
+            source.request(Asked::Read, 4..8, Token(1), false),
+            Some(4..8)
+        );
+        let dirty = source.request(Asked::Dirty, 0..6, Token(2), false);
+        assert_eq!(dirty, Some(0..6), "a READ does not cut a DIRTY");
+        assert_eq!(source.next_packet(false), Some(PacketMove::Queue));
+        assert_eq!(source.take_packet().unwrap().command(), 0);
+        assert_eq!(source.next_packet(false), Some(PacketMove::Queue));
+        assert_eq!(source.take_packet().unwrap().command(), 2);
+        assert!(source.resolve(Asked::Read, 0..6, None).is_empty());
+        assert_eq!(tokens(source.resolve(Asked::Dirty, 0..6, None)), [2]);
+        assert_eq!(tokens(source.resolve(Asked::Read, 6..8, None)), [1]);
+    }
+
+    #[test]
+    fn an_early_waiter_that_skips_pages_wants_the_rest_no_more() {
+        let mut source = source();
+        source.request(Asked::Read, 0..8, Token(1), true);
+        source.resolve(Asked::Read, 0..1, None);
+        let again = source.request(Asked::Read, 4..8, Token(1), true);
+        assert_eq!(again, Some(4..8), "pages 1 to 3 were found elsewhere");
+        source.request(Asked::Read, 4..8, Token(2), false);
+        source.resolve(Asked::Read, 4..5, None);
+        let again = source.request(Asked::Read, 7..8, Token(1), true);
+        assert_eq!(again, None, "somebody else still wants it");
+        assert_eq!(tokens(source.resolve(Asked::Read, 5..8, None)), [1, 2]);
     }
 }

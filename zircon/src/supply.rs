@@ -12,6 +12,7 @@ use crate::memory::{MemoryOp, Pages};
 use crate::op::{Body, OK, Op, Step, StepResult, Waiting};
 use crate::pages::PageState;
 use crate::source::{Provider, SourceState};
+use crate::zero_slots::ZeroKind;
 
 /// How far a supply has come.
 #[derive(Clone, Debug)]
@@ -203,7 +204,7 @@ impl Kernel {
             }
             (true, false) => {
                 supply.begun = true;
-                self.publish_zero(supply.vmo, first..first + count);
+                self.publish_zero(supply.vmo, first..first + count, ZeroKind::Marker);
                 return Ok(None);
             }
             (false, false) => return Ok(None),

@@ -150,6 +150,7 @@ impl Kernel {
         let (seen, _) = self.look(run.vmo, page, 1);
         let vmo = self.vmos.get_mut(&run.vmo).ok_or(Status::BAD_STATE)?;
         let ahead = match seen {
+            Seen::Zero(_, _, PageState::Zero) if access == Access::Write => 1,
             Seen::Nothing | Seen::Zero(_, _, PageState::Zero) => {
                 vmo.faults.plan(page, 1).min(vmo.page_count() - page)
             }
@@ -164,7 +165,12 @@ impl Kernel {
             ahead * PAGE_SIZE,
             Need::touch(access),
         )? {
-            Ready::Present(_) | Ready::Zeros(_) => Ok(Step::Done(0)),
+            Ready::Present(_) | Ready::Zeros(_) => {
+                if access == Access::Write {
+                    self.note_modified(run.vmo);
+                }
+                Ok(Step::Done(0))
+            }
             Ready::Wait(waiting) => Ok(Step::Wait(waiting)),
         }
     }

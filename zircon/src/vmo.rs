@@ -10,12 +10,12 @@ use crate::cache::CachePolicy;
 use crate::discard::Lock;
 use crate::header::Header;
 use crate::ids::{Token, VmoId};
-use crate::intervals::Intervals;
 use crate::look::Cow;
 use crate::memory::{MemoryOpId, Writes};
 use crate::pages::{PageMap, PageState};
 use crate::sequence::Sequence;
 use crate::source::{PageSource, SourceState};
+use crate::zero_slots::ZeroSlots;
 
 /// A VMO.
 #[derive(Clone, Debug)]
@@ -35,11 +35,10 @@ pub(crate) struct Vmo {
     /// What a clone shows where it has nothing of its own.
     pub cow: Option<Cow>,
     pub pages: PageMap,
-    /// Pages of a pager-owned VMO that are zero without storage ([`PageState::Zero`]).
-    pub zero: Intervals,
-    /// Those of them that the pager did not supply, but growth or a cut of the content made: it does not know of them, and
-    /// they stay when it goes.
-    pub own_zero: Intervals,
+    /// Slots that are zero without storage ([`PageState::Zero`]).
+    pub zero: ZeroSlots,
+    /// A pager's VMO was changed by a program since this was last asked for.
+    pub modified: bool,
     /// Memory operations under way.
     pub busy: Vec<Busy>,
     /// Operations to look again when a memory operation on this VMO ends.
@@ -99,8 +98,8 @@ impl Vmo {
             is_clone: false,
             cow: None,
             pages: PageMap::default(),
-            zero: Intervals::default(),
-            own_zero: Intervals::default(),
+            zero: ZeroSlots::default(),
+            modified: false,
             busy: Vec::new(),
             busy_waiters: Vec::new(),
             resizing: false,
@@ -152,16 +151,9 @@ impl Vmo {
         }
     }
 
-    /// Pages of a pager-owned VMO become zero without the pager.
-    pub fn make_zero(&mut self, pages: Range<u64>) {
-        self.zero.insert(pages.clone());
-        self.own_zero.insert(pages);
-    }
-
-    /// Pages are no longer zero without storage.
-    pub fn end_zero(&mut self, pages: Range<u64>) {
-        self.zero.remove(pages.clone());
-        self.own_zero.remove(pages);
+    /// Whether a write to a clean page has to be reported to the pager first.
+    pub fn traps_dirty(&self) -> bool {
+        self.options.contains(VmoOptions::TRAP_DIRTY)
     }
 
     /// Whether the VMO was detached from its pager: what the pager supplied is gone, whether or not it could be dropped yet.
@@ -178,7 +170,7 @@ impl Vmo {
             PageState::Absent => {
                 let next = self.pages.first_occupied(page..end).unwrap_or(end);
                 match self.zero.containing(page) {
-                    Some(zero) => (PageState::Zero, zero.end.min(next) - page),
+                    Some((zero, _)) => (PageState::Zero, zero.end.min(next) - page),
                     None => {
                         let zero = self.zero.next_in(page).unwrap_or(end);
                         (PageState::Absent, zero.min(next) - page)
@@ -212,7 +204,7 @@ impl Vmo {
         match state {
             PageState::Dirty => true,
             PageState::Clean if self.source().is_none() => true,
-            PageState::Clean | PageState::Blank => noted,
+            PageState::Clean | PageState::Awaiting | PageState::Blank => noted,
             PageState::Absent | PageState::Zero | PageState::Inherited => false,
         }
     }
@@ -220,7 +212,7 @@ impl Vmo {
     /// What a write to a protected page of the VMO does.
     pub fn storage_writes(&self) -> Writes {
         match self.source() {
-            Some(_) if !self.options.contains(VmoOptions::TRAP_DIRTY) => Writes::Noted,
+            Some(_) if !self.traps_dirty() => Writes::Noted,
             _ => Writes::Exit,
         }
     }

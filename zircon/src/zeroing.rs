@@ -14,12 +14,17 @@ use crate::memory::{MemoryOp, Pages};
 use crate::op::{OK, Op, Step, StepResult, Waiting};
 use crate::pages::PageState;
 use crate::ready::{Intent, Need, Ready};
+use crate::zero_slots::ZeroKind;
 
 /// What is left to be zeroed.
 #[derive(Clone, Debug)]
 pub(crate) struct Zeroing {
     /// The VMO that holds the pages.
     pub vmo: VmoId,
+    /// It is about content: what is zero already becomes zero of the new kind.
+    content: bool,
+    /// There is something to be zeroed.
+    modifies: bool,
     pieces: VecDeque<Piece>,
 }
 
@@ -27,16 +32,19 @@ pub(crate) struct Zeroing {
 enum Piece {
     /// Part of a page: offset and bytes.
     Part(u64, u64),
-    /// Whole pages.
-    Pages(Range<u64>),
+    /// Whole pages, and what kind of zeros a pager's VMO has there then.
+    Pages(Range<u64>, ZeroKind),
 }
+
+/// Zeros that the pager has to be told of.
+const DIRTY: ZeroKind = ZeroKind::Dirty { awaiting: 0 };
 
 impl Piece {
     /// Where it ends, in bytes; `None` if nothing is left of it.
     fn end(&self) -> Option<u64> {
         match self {
             Piece::Part(offset, length) => (*length > 0).then_some(offset + length),
-            Piece::Pages(pages) => (!pages.is_empty()).then_some(pages.end * PAGE_SIZE),
+            Piece::Pages(pages, _) => (!pages.is_empty()).then_some(pages.end * PAGE_SIZE),
         }
     }
 }
@@ -52,17 +60,33 @@ impl Zeroing {
             false => vec![
                 Piece::Part(offset, first * PAGE_SIZE - offset),
                 Piece::Part(last * PAGE_SIZE, end % PAGE_SIZE),
-                Piece::Pages(first..last),
+                Piece::Pages(first..last, DIRTY),
             ],
         };
-        let pieces = pieces.into();
-        Zeroing { vmo, pieces }
+        Zeroing {
+            vmo,
+            content: false,
+            modifies: length > 0,
+            pieces: pieces.into(),
+        }
     }
 
-    /// The same, but whole pages are zero at once.
-    pub fn pages_first(mut self) -> Zeroing {
-        self.pieces.make_contiguous().reverse();
-        self
+    /// All from `offset` to `end`, a page boundary: whole pages at once, and those past `content`, which the pager does not keep,
+    /// without telling it.
+    pub fn of_content(vmo: VmoId, offset: u64, content: u64, end: u64) -> Zeroing {
+        let first = offset.div_ceil(PAGE_SIZE);
+        let kept = content.div_ceil(PAGE_SIZE).max(first);
+        let pieces = vec![
+            Piece::Pages(first..kept, DIRTY),
+            Piece::Pages(kept..end / PAGE_SIZE, ZeroKind::Untracked),
+            Piece::Part(offset, first * PAGE_SIZE - offset),
+        ];
+        Zeroing {
+            vmo,
+            content: true,
+            modifies: true,
+            pieces: pieces.into(),
+        }
     }
 }
 
@@ -84,6 +108,7 @@ impl Kernel {
         if let Some(error) = error {
             return Err(error);
         }
+        let content = zeroing.content;
         while let Some(piece) = zeroing.pieces.front_mut() {
             let wait = match piece {
                 Piece::Part(..) if piece.end().is_none() => None,
@@ -91,16 +116,21 @@ impl Kernel {
                     let at = (*offset, *length);
                     self.zero_part(token, zeroing.vmo, at, length)?
                 }
-                Piece::Pages(pages) if pages.is_empty() => None,
-                Piece::Pages(pages) => match self.zero_run(token, zeroing.vmo, pages)? {
-                    None => continue,
-                    wait => wait,
-                },
+                Piece::Pages(pages, _) if pages.is_empty() => None,
+                Piece::Pages(pages, kind) => {
+                    match self.zero_run(token, zeroing.vmo, pages, (*kind, content))? {
+                        None => continue,
+                        wait => wait,
+                    }
+                }
             };
             if let Some(wait) = wait {
                 return Ok(wait);
             }
             zeroing.pieces.pop_front();
+        }
+        if zeroing.modifies {
+            self.note_modified(zeroing.vmo);
         }
         OK
     }
@@ -135,8 +165,9 @@ impl Kernel {
         token: Token,
         id: VmoId,
         left: &mut Range<u64>,
+        zeroing: (ZeroKind, bool),
     ) -> Result<Option<Step>, Status> {
-        let first = left.start;
+        let (kind, first) = (zeroing.0, left.start);
         let vmo = self.vmos.get_mut(&id).ok_or(Status::BAD_STATE)?;
         let calm = vmo.calm_run(first, left.end - first, true);
         if calm == 0 {
@@ -146,34 +177,54 @@ impl Kernel {
         let pages = first..first + run;
         left.start = pages.end;
         let (paged, clone) = (vmo.source().is_some(), vmo.cow.is_some());
+        if vmo.contiguous.is_some() {
+            let (offset, length) = (first * PAGE_SIZE, run * PAGE_SIZE);
+            let vmo = id;
+            let clear = MemoryOp::Clear {
+                vmo,
+                offset,
+                length,
+            };
+            self.emit(Some(token), clear);
+            return Ok(Some(Step::Wait(Waiting::Memory)));
+        }
         match state {
-            PageState::Absent if !paged && !clone => return Ok(None),
-            PageState::Absent | PageState::Zero if paged => {}
-            PageState::Zero => return Ok(None),
-            _ if vmo.contiguous.is_some() => {
-                let (offset, length) = (first * PAGE_SIZE, run * PAGE_SIZE);
-                let vmo = id;
-                let clear = MemoryOp::Clear {
-                    vmo,
-                    offset,
-                    length,
-                };
-                self.emit(Some(token), clear);
-            }
-            // What the clone showed of another VMO is hidden from now on.
-            PageState::Absent => {
+            PageState::Absent if paged => self.publish_zero(id, pages, kind),
+            PageState::Absent if clone => {
+                // What the clone showed of another VMO is hidden from now on.
                 let (vmo, count) = (id, run);
-                let pages = Pages { vmo, first, count };
-                let inherited = false;
-                self.emit(Some(token), MemoryOp::Decommit { pages, inherited });
+                let shown = Pages { vmo, first, count };
+                self.emit(
+                    Some(token),
+                    MemoryOp::Decommit {
+                        pages: shown,
+                        inherited: false,
+                    },
+                );
+                self.publish_zero(id, pages, ZeroKind::Marker);
+                return Ok(Some(Step::Wait(Waiting::Memory)));
             }
-            _ => self.drop_run(Some(token), id, pages.clone()),
+            PageState::Absent => {}
+            PageState::Zero => self.zero_again(id, pages, zeroing),
+            _ => {
+                self.drop_run(Some(token), id, pages.clone());
+                match (paged, clone) {
+                    // The page may have stood for a slot that was zero before.
+                    (true, _) if state == PageState::Blank => self.zero_again(id, pages, zeroing),
+                    (true, _) => self.publish_zero(id, pages, kind),
+                    (_, true) => self.publish_zero(id, pages, ZeroKind::Marker),
+                    _ => {}
+                }
+                return Ok(Some(Step::Wait(Waiting::Memory)));
+            }
         }
-        if let Some(vmo) = self.vmos.get_mut(&id).filter(|_| paged || clone) {
-            vmo.make_zero(pages.clone());
+        Ok(None)
+    }
+
+    /// Zero slots are zeroed. They are that already; but what lies beyond the content, or comes to be part of it, is told apart.
+    fn zero_again(&mut self, id: VmoId, pages: Range<u64>, (kind, content): (ZeroKind, bool)) {
+        if let Some(vmo) = self.vmos.get_mut(&id).filter(|_| content) {
+            vmo.zero.insert(pages, kind);
         }
-        self.resolve(id, pages, None);
-        let waits = !paged || !matches!(state, PageState::Absent | PageState::Zero);
-        Ok(waits.then_some(Step::Wait(Waiting::Memory)))
     }
 }

@@ -90,14 +90,30 @@ impl Model {
         let from = old.min(size);
         let (owner, first) = self.owner(vmo, from.div_ceil(PAGE_SIZE));
         let cut = first..first + self.count(vmo) - from.div_ceil(PAGE_SIZE);
+        // The content of a slice says nothing of its owner's.
+        let (content, end) = match owner == state {
+            true => (size.div_ceil(PAGE_SIZE), self.count(owner)),
+            false => (cut.end, cut.end),
+        };
         self.vmos[owner].modified = true;
         for page in cut.clone() {
-            // What was known to be zero is beyond the stream now, and new to the pager.
-            if self.source(owner).is_some() && *self.slot(owner, page) == Slot::Zero(Dirt::Clean) {
-                *self.slot(owner, page) = Slot::Zero(Dirt::Dirty);
+            // What was known to be zero is new to the pager, or nothing it keeps.
+            if self.source(owner).is_some() && matches!(self.slot(owner, page), Slot::Zero(_)) {
+                let front = matches!(self.slot(owner, page), Slot::Zero(Dirt::Awaiting));
+                *self.slot(owner, page) = Slot::Zero(match page < content {
+                    true if front => Dirt::Awaiting,
+                    true => Dirt::Dirty,
+                    false => Dirt::Untracked,
+                });
             }
         }
         self.zero_pages(owner, cut.clone());
+        if self.source(owner).is_some() {
+            for page in content.max(cut.start)..end {
+                *self.slot(owner, page) = Slot::Zero(Dirt::Untracked);
+            }
+            self.settle_intervals(owner);
+        }
         let woken = self.resolve(owner, Ask::Read, cut, None);
         self.wake(woken);
         let (owner, page) = self.owner(vmo, from / PAGE_SIZE);
@@ -262,7 +278,7 @@ impl Model {
             .clone()
             .any(|page| *self.slot(vmo, page) == Slot::Absent)
         {
-            let woken = self.retry(vmo, Ask::Dirty, pages);
+            let woken = self.resolve(vmo, Ask::Dirty, pages, None);
             self.wake(woken);
             return Status::NOT_FOUND;
         }

@@ -45,6 +45,8 @@ pub enum Dirt {
     Dirty,
     /// Being written back.
     Awaiting,
+    /// Zeros beyond the content, which the pager does not keep.
+    Untracked,
 }
 
 /// What a VMO holds of one page.

@@ -259,7 +259,9 @@ impl Model {
             return Some(End::Fatal(Status::OUT_OF_RANGE));
         }
         let (owner, at) = self.owner(vmo, page);
+        // A write to what somebody knows to be zero makes that one page.
         let zero = self.shown(vmo, page) == Shown::Zero;
+        let zero = zero && !(write && self.is_zero_slot(vmo, page));
         let need = Need {
             write,
             end: page + 1,
@@ -270,20 +272,28 @@ impl Model {
         }
         self.vmos[owner].modified |= write;
         if zero {
-            self.come_ahead(owner, at, write);
+            self.come_ahead(owner, at);
         }
         Some(End::Retry)
     }
 
     /// Our own rule: zero pages come ahead of who touches pages in sequence.
-    fn come_ahead(&mut self, owner: usize, page: u64, _write: bool) {
+    fn come_ahead(&mut self, owner: usize, page: u64) {
         let count = self.count(owner);
         let ahead = self.vmos[owner].faults.plan(page, 1).min(count - page);
+        let kind = |model: &Self, at: u64| match model.vmos[owner].slots[at as usize] {
+            Slot::Zero(Dirt::Awaiting) => Some(Dirt::Dirty),
+            Slot::Zero(dirt) => Some(dirt),
+            _ => None,
+        };
+        let first = kind(self, page);
         for at in page..page + ahead {
-            if self.shown(owner, at) == Shown::Zero {
-                self.page_for_write(owner, at);
-            } else if at > page {
+            let zero = self.shown(owner, at) == Shown::Zero;
+            if at > page && (!zero || kind(self, at) != first) {
                 break;
+            }
+            if zero {
+                self.page_for_write(owner, at);
             }
         }
     }
@@ -345,14 +355,14 @@ impl Model {
         if let Some(error) = error {
             return Some(End::Status(error));
         }
-        let (head, whole, tail) = split(bytes);
+        let (head, whole, tail) = split(bytes.clone());
         for part in [head, tail] {
             if let Err(end) = self.zero_part(wait, vmo, part) {
                 return end.map(End::Status);
             }
         }
         let (owner, _) = self.owner(vmo, 0);
-        self.vmos[owner].modified = true;
+        self.vmos[owner].modified |= !bytes.is_empty();
         if whole.start < whole.end {
             let (_, first) = self.owner(vmo, whole.start);
             let pages = first..first + (whole.end - whole.start);

@@ -47,6 +47,24 @@ impl Model {
         }
     }
 
+    /// Whether a slot says that a page is zero, its own or one that it shows.
+    pub fn is_zero_slot(&self, vmo: usize, page: u64) -> bool {
+        let (owner, page) = self.owner(vmo, page);
+        let owner = &self.vmos[owner];
+        match (&owner.slots[page as usize], &owner.kind) {
+            (Slot::Zero(_), _) => true,
+            (
+                Slot::Absent,
+                Kind::Clone {
+                    root,
+                    offset,
+                    visible,
+                },
+            ) if visible.contains(&page) => self.is_zero_slot(*root, page + offset),
+            _ => false,
+        }
+    }
+
     /// The owner's own page, with what it shows, for a write; the page must not be absent.
     pub fn page_for_write(&mut self, owner: usize, page: u64) -> &mut Bytes {
         let bytes = match self.shown(owner, page) {
@@ -56,7 +74,8 @@ impl Model {
         let slot = self.slot(owner, page);
         match slot {
             Slot::Page(..) => drop(bytes),
-            Slot::Zero(dirt) => *slot = Slot::Page(bytes, *dirt),
+            Slot::Zero(Dirt::Clean) => *slot = Slot::Page(bytes, Dirt::Clean),
+            Slot::Zero(_) => *slot = Slot::Page(bytes, Dirt::Dirty),
             Slot::Absent => *slot = Slot::Page(Rc::new((*bytes).clone()), Dirt::Clean),
         }
         self.acted |= self.ran > 0;

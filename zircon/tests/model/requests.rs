@@ -112,21 +112,6 @@ impl Model {
         early
     }
 
-    /// Whoever waits for one of these pages looks again.
-    pub fn retry(&mut self, vmo: usize, ask: Ask, pages: Range<u64>) -> Vec<Woken> {
-        let meets = |request: &Request| {
-            request.ask == ask && request.pages.start < pages.end && pages.start < request.pages.end
-        };
-        let requests = self.vmos[vmo].requests.iter();
-        let requests = requests.filter(|request| meets(request));
-        let woken = requests
-            .flat_map(|r| &r.waiters)
-            .map(|w| (w.wait, None))
-            .collect();
-        self.drop_requests(vmo, meets);
-        woken
-    }
-
     /// Nobody gets anything any more: says who waited.
     pub fn fail_all(&mut self, vmo: usize) -> Vec<Woken> {
         let waiters = self.vmos[vmo].requests.iter().flat_map(|r| &r.waiters);

@@ -66,8 +66,8 @@ use Arg::{Below, Bytes, Pager, Pages, Vmo};
 calls! {
     // size, resizable
     Create "create" 4 [Bytes, Below(2)],
-    // pager, size, options / 2: RESIZABLE and TRAP_DIRTY
-    Paged "paged" 8 [Pager, Bytes, Below(2)],
+    // pager, size, RESIZABLE and 2 for TRAP_DIRTY
+    Paged "paged" 8 [Pager, Bytes, Below(4)],
     // parent, page, pages
     Slice "slice" 4 [Vmo, Below(5), Pages],
     // parent, page, size, type, resizable
@@ -89,17 +89,17 @@ calls! {
     // VMO, page, pages, auxiliary VMO, page there
     Supply "supply" 28 [Vmo, Below(6), Pages, Vmo, Below(4)],
     // VMO, code, page, pages
-    Fail "fail" 0 [Vmo, Below(5), Below(6), Pages],
+    Fail "fail" 4 [Vmo, Below(5), Below(6), Pages],
     // VMO, page, pages
-    Dirty "dirty" 0 [Vmo, Below(6), Pages],
+    Dirty "dirty" 14 [Vmo, Below(6), Pages],
     // VMO, page, pages, zeros only
-    Begin "begin" 0 [Vmo, Below(6), Pages, Below(2)],
+    Begin "begin" 5 [Vmo, Below(6), Pages, Below(2)],
     // VMO, page, pages
-    End "end" 0 [Vmo, Below(6), Pages],
+    End "end" 5 [Vmo, Below(6), Pages],
     // VMO, page, pages
-    QueryDirty "query_dirty" 0 [Vmo, Below(6), Pages],
+    QueryDirty "query_dirty" 5 [Vmo, Below(6), Pages],
     // VMO, reset
-    QueryStats "query_stats" 0 [Vmo, Below(2)],
+    QueryStats "query_stats" 3 [Vmo, Below(2)],
     // VMO
     Detach "detach" 1 [Vmo],
     // VMO, offset, length
