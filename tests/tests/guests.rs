@@ -103,6 +103,55 @@ fn waits() {
     all_pass(|| Guest::test("waits"), include_str!("names/waits.txt"));
 }
 
+/// `ZX_POL_NEW_ANY` is "deny".
+#[test]
+fn waits_where_new_objects_are_denied() {
+    needs_kvm!();
+    let (condition, action) = (PolicyCondition::NewAny, PolicyAction::Deny);
+    let waits = || Guest::test("waits").args(["policy-denied"]);
+    let denied = || waits().policy(condition, action);
+    all_pass(denied, include_str!("names/waits-denied.txt"));
+}
+
+/// A program that fills a port gets a policy exception for it.
+#[test]
+fn a_full_port_is_a_policy_exception() {
+    needs_kvm!();
+    for cpus in CPUS {
+        let guest = Guest::test("waits").args(["fatal", "port_full"]);
+        let run = guest.cpus(cpus).run();
+        let run = run.killed(&["ZX_EXCP_POLICY_ERROR", "port-too-many-packets (17)"]);
+        assert!(run.output.contains("4097 are queued"), "{run}");
+        assert!(!run.output.contains("FAIL"), "{run}");
+    }
+}
+
+/// A policy kills a program that makes what it forbids, and the program says nothing any more.
+#[test]
+fn a_policy_kills() {
+    needs_kvm!();
+    for (action, parts) in [
+        (
+            PolicyAction::AllowException,
+            ["ZX_EXCP_POLICY_ERROR", "new-port (8)"],
+        ),
+        (
+            PolicyAction::DenyException,
+            ["ZX_EXCP_POLICY_ERROR", "new-port (8)"],
+        ),
+    ] {
+        let guest = Guest::test("waits").args(["ports.fifo"]);
+        let run = guest.policy(PolicyCondition::NewPort, action).run();
+        let run = run.killed(&parts);
+        assert!(!run.output.contains("ports.fifo"), "{run}");
+    }
+    let guest = Guest::test("waits").args(["ports.fifo"]);
+    let run = guest
+        .policy(PolicyCondition::NewPort, PolicyAction::Kill)
+        .run();
+    run.exited(-1026);
+}
+
 /// Every kind of memory instruction on absent pages of three kinds.
 #[test]
 fn memory_instructions() {

@@ -23,8 +23,10 @@
 #[cfg(test)]
 extern crate std;
 
+mod event;
 pub mod futex;
 mod handle;
+mod job;
 mod mapping;
 mod pager;
 mod panic;
@@ -38,7 +40,9 @@ pub mod time;
 mod vmar;
 mod vmo;
 
+pub use event::{Event, WaitItem, object_wait_many};
 pub use handle::{AsHandleRef, Handle, HandleBased, Unowned};
+pub use job::{Job, JobPolicyOption, policy_entry};
 pub use mapping::Mapping;
 pub use pager::Pager;
 pub use port::Port;
@@ -46,11 +50,12 @@ pub use protocol::info::{InfoHandleBasic, InfoVmo, VmoInfoFlags};
 pub use protocol::options::{
     ChildOptions, VmOptions, VmarOp, VmoOp, VmoOptions, WaitAsyncOptions, property,
 };
+pub use protocol::policy::{OVERRIDE_ALLOW, OVERRIDE_DENY, PolicyBasicV2};
 pub use protocol::{
     Koid, MAX_NAME_LEN, MAX_VMO_SIZE, ObjectType, PAGE_SIZE, PacketKind, PageRequestCommand,
-    PortPacket, RawHandle, Rights, Signals, Status,
+    PolicyAction, PolicyCondition, PortPacket, RawHandle, Rights, Signals, Status,
 };
 pub use start::{Startup, StartupError, run};
-pub use task::{Process, Thread};
+pub use task::{Process, Task, Thread};
 pub use vmar::{Vmar, process_self, vmar_root_self};
 pub use vmo::Vmo;

@@ -25,6 +25,18 @@ impl Port {
         unsafe { sys::port_queue(self.raw_handle(), address).ok() }
     }
 
+    /// `zx_port_cancel`: takes back waits for `source` with this key, and their packets.
+    pub fn cancel(&self, source: &impl AsHandleRef, key: u64) -> Result<(), Status> {
+        // SAFETY: the call touches no memory of the program.
+        unsafe { sys::port_cancel(self.raw_handle(), source.raw_handle(), key).ok() }
+    }
+
+    /// `zx_port_cancel_key`: takes back all waits with this key, and removes the packets that have it.
+    pub fn cancel_key(&self, key: u64) -> Result<(), Status> {
+        // SAFETY: the call touches no memory of the program.
+        unsafe { sys::port_cancel_key(self.raw_handle(), 0, key).ok() }
+    }
+
     /// `zx_port_wait`: the next packet, or TIMED_OUT when none came before `deadline`.
     pub fn wait(&self, deadline: i64) -> Result<PortPacket, Status> {
         let mut packet = PortPacket::default();

@@ -82,6 +82,7 @@ calls! {
     handle_duplicate = HandleDuplicate(handle: u32, rights: u32, out: u64);
     handle_replace = HandleReplace(handle: u32, rights: u32, out: u64);
     object_wait_one = ObjectWaitOne(handle: u32, signals: u32, deadline: i64, observed: u64);
+    object_wait_many = ObjectWaitMany(items: u64, count: u64, deadline: i64);
     object_wait_async = ObjectWaitAsync(handle: u32, port: u32, key: u64, signals: u32, options: u32);
     object_signal = ObjectSignal(handle: u32, clear: u32, set: u32);
     object_get_info = ObjectGetInfo(handle: u32, topic: u32, buffer: u64, size: u64, actual: u64, avail: u64);
@@ -101,6 +102,12 @@ calls! {
     port_create = PortCreate(options: u32, out: u64);
     port_queue = PortQueue(port: u32, packet: u64);
     port_wait = PortWait(port: u32, deadline: i64, packet: u64);
+    port_cancel = PortCancel(port: u32, source: u32, key: u64);
+    port_cancel_key = PortCancelKey(port: u32, options: u32, key: u64);
+    event_create = EventCreate(options: u32, out: u64);
+    job_create = JobCreate(parent: u32, options: u32, out: u64);
+    job_set_policy = JobSetPolicy(job: u32, options: u32, topic: u32, policy: u64, count: u32);
+    task_kill = TaskKill(task: u32);
     vmar_map = VmarMap(vmar: u32, options: u32, vmar_offset: u64, vmo: u32, vmo_offset: u64, length: u64, address: u64);
     vmar_unmap = VmarUnmap(vmar: u32, address: u64, length: u64);
     vmar_protect = VmarProtect(vmar: u32, options: u32, address: u64, length: u64);

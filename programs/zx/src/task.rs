@@ -11,6 +11,19 @@ object! {
     Process
 }
 
+/// What can be killed: jobs, processes, threads.
+pub trait Task: AsHandleRef {
+    /// `zx_task_kill`. Does not return if the caller is part of it.
+    fn kill(&self) -> Result<(), Status> {
+        // SAFETY: the call touches no memory of the program.
+        unsafe { sys::task_kill(self.raw_handle()).ok() }
+    }
+}
+
+impl Task for crate::Job {}
+impl Task for Process {}
+impl Task for Thread {}
+
 object! {
     /// A thread.
     Thread

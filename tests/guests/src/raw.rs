@@ -24,6 +24,7 @@ safe! {
     handle_duplicate(handle: u32, rights: u32, out: u64);
     handle_replace(handle: u32, rights: u32, out: u64);
     object_wait_one(handle: u32, signals: u32, deadline: i64, observed: u64);
+    object_wait_many(items: u64, count: u64, deadline: i64);
     object_wait_async(handle: u32, port: u32, key: u64, signals: u32, options: u32);
     object_signal(handle: u32, clear: u32, set: u32);
     object_get_info(handle: u32, topic: u32, buffer: u64, size: u64, actual: u64, avail: u64);
@@ -42,6 +43,12 @@ safe! {
     port_create(options: u32, out: u64);
     port_queue(port: u32, packet: u64);
     port_wait(port: u32, deadline: i64, packet: u64);
+    port_cancel(port: u32, source: u32, key: u64);
+    port_cancel_key(port: u32, options: u32, key: u64);
+    event_create(options: u32, out: u64);
+    job_create(parent: u32, options: u32, out: u64);
+    job_set_policy(job: u32, options: u32, topic: u32, policy: u64, count: u32);
+    task_kill(task: u32);
     vmar_map(vmar: u32, options: u32, vmar_offset: u64, vmo: u32, vmo_offset: u64, length: u64, address: u64);
     vmar_unmap(vmar: u32, address: u64, length: u64);
     vmar_protect(vmar: u32, options: u32, address: u64, length: u64);
