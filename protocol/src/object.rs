@@ -7,7 +7,7 @@ pub type RawHandle = u32;
 pub type Koid = u64;
 
 /// `zx_obj_type_t`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u32)]
 #[non_exhaustive]
 pub enum ObjectType {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use protocol::syscall::SyscallNumber;
-use protocol::{Koid, Status, TIME_INFINITE};
+use protocol::{Koid, ObjectType, Status, TIME_INFINITE};
 
 use crate::candidates::Candidates;
 use crate::channel::Channel;
@@ -315,6 +315,22 @@ impl Kernel {
         roots
             .map(|(id, vmo)| (*id, vmo.header.name(), vmo.size, vmo.pages.resident()))
             .collect()
+    }
+
+    /// How many objects of each type there are.
+    pub fn census(&self) -> BTreeMap<ObjectType, usize> {
+        let counts = [
+            (ObjectType::Channel, self.channels.len()),
+            (ObjectType::Event, self.events.len()),
+            (ObjectType::Job, self.jobs.len()),
+            (ObjectType::Pager, self.pagers.len()),
+            (ObjectType::Port, self.ports.len()),
+            (ObjectType::Process, self.processes.len()),
+            (ObjectType::Thread, self.threads.len()),
+            (ObjectType::Vmar, self.vmars.len()),
+            (ObjectType::Vmo, self.vmos.len()),
+        ];
+        counts.into_iter().filter(|(_, count)| *count > 0).collect()
     }
 
     /// Pages of a VMO.

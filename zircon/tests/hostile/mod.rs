@@ -5,7 +5,9 @@
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use protocol::syscall::SyscallNumber as N;
-use protocol::{PAGE_SIZE, Rights, Status, USER_BASE, USER_END};
+use protocol::{
+    ObjectType, PAGE_SIZE, PolicyAction, PolicyCondition, Rights, Status, USER_BASE, USER_END,
+};
 use zircon::{Access, ExceptionKind, JobPolicy, ObjectRef, ThreadId};
 
 use crate::common::{Order, SCRATCH, TestMachine};
@@ -40,6 +42,9 @@ enum Arg {
     Port(u8),
     Channel(u8),
     Vmar(u8),
+    Job(u8),
+    /// One to an object that can be waited for.
+    Waitable(u8),
     Task,
     /// An address in or around what is mapped.
     Address(u8, u16),
@@ -59,6 +64,8 @@ impl Arg {
             Arg::Port(n) => pick(&first.ports, n),
             Arg::Channel(n) => pick(&first.channels, n),
             Arg::Vmar(n) => pick(&first.vmars, n),
+            Arg::Job(n) => pick(&first.jobs, n),
+            Arg::Waitable(n) => pick(&first.waitables, n),
             Arg::Task => first.process.into(),
             Arg::Handle(n) => u64::from(n % 24) << 2 | 3 | u64::from(n / 24 % 3) << 20,
             Arg::Address(region, offset) => {
@@ -109,6 +116,16 @@ fn arg(kind: char) -> BoxedStrategy<Arg> {
         'k' => any::<u8>().prop_map(Arg::Channel).boxed(),
         'm' => any::<u8>().prop_map(Arg::Vmar).boxed(),
         't' => Just(Arg::Task).boxed(),
+        'J' => any::<u8>().prop_map(Arg::Job).boxed(),
+        'x' => any::<u8>().prop_map(Arg::Waitable).boxed(),
+        'K' => (1u64..4).prop_map(Arg::Raw).boxed(),
+        'n' => (0u64..66).prop_map(Arg::Raw).boxed(),
+        'N' => (0u64..4).prop_map(Arg::Raw).boxed(),
+        'T' => prop::sample::select(vec![0u64, 0x0100_0000, 0x0100_0000])
+            .prop_map(Arg::Raw)
+            .boxed(),
+        'I' => (0u64..64).prop_map(|n| Arg::Raw(ITEMS + 12 * n)).boxed(),
+        'P' => (0u64..64).prop_map(|n| Arg::Raw(ENTRIES + 12 * n)).boxed(),
         'a' => (any::<u8>(), any::<u16>())
             .prop_map(|(region, offset)| Arg::Address(region, offset & 0xFFF8))
             .boxed(),
@@ -180,12 +197,12 @@ fn shape(number: N) -> &'static str {
         N::DebugWrite => "ap",
         N::HandleClose => "h",
         N::HandleCloseMany => "ap",
-        N::HandleDuplicate => "vsa",
+        N::HandleDuplicate => "xsa",
         N::HandleReplace => "hsa",
-        N::ObjectWaitOne => "vsda",
-        N::ObjectWaitAsync => "vqrso",
-        N::ObjectSignal => "vss",
-        N::ObjectGetInfo => "viapaa",
+        N::ObjectWaitOne => "xsda",
+        N::ObjectWaitAsync => "xqKso",
+        N::ObjectSignal => "xss",
+        N::ObjectGetInfo => "xiapaa",
         N::ObjectGetProperty | N::ObjectSetProperty => "vjap",
         N::VmoCreate => "poa",
         N::VmoRead | N::VmoWrite => "vapp",
@@ -206,20 +223,21 @@ fn shape(number: N) -> &'static str {
         N::ProcessExit => "r",
         N::FutexWait => "azhd",
         N::FutexWake => "ao",
-        N::ObjectWaitMany => "aod",
+        N::ObjectWaitMany => "Ind",
         N::ObjectSignalPeer => "kss",
-        N::PortCancel => "qvr",
-        N::PortCancelKey => "qzr",
+        N::PortCancel => "qxK",
+        N::PortCancelKey => "qzK",
         N::EventCreate => "za",
         N::ChannelCreate => "zaa",
         N::ChannelRead => "koaaeoaa",
         N::ChannelWrite => "kzaebo",
-        N::JobCreate => "hza",
-        N::JobSetPolicy => "hooao",
+        N::JobCreate => "Jza",
+        N::JobSetPolicy => "JNTPN",
         N::ProcessCreate => "hapzaa",
         N::ProcessStart => "thaahr",
         N::VmarDestroy => "m",
-        N::TaskKill | N::BtiReleaseQuarantine | N::PmtUnpin => "h",
+        N::TaskKill => "J",
+        N::BtiReleaseQuarantine | N::PmtUnpin => "h",
         N::TaskSuspend => "ha",
         N::TaskCreateExceptionChannel => "hoa",
         N::ExceptionGetThread | N::ExceptionGetProcess => "ha",
@@ -248,7 +266,7 @@ fn call() -> impl Strategy<Value = Event> {
     // What ends the caller comes rarely, or there is little left to see.
     let weight = |number: &N| match number {
         N::ProcessExit => 1,
-        N::ThreadExit => 2,
+        N::ThreadExit | N::TaskKill => 2,
         N::VmarMap | N::PagerSupplyPages | N::VmoRead | N::VmoWrite | N::PagerCreateVmo => 40,
         _ => 15,
     };
@@ -286,7 +304,51 @@ struct First {
     ports: Vec<u32>,
     channels: Vec<u32>,
     vmars: Vec<u32>,
+    jobs: Vec<u32>,
+    waitables: Vec<u32>,
     process: u32,
+}
+
+/// Where items for `zx_object_wait_many` stand, and entries of policies.
+const ITEMS: u64 = SCRATCH + 0x20_0000;
+const ENTRIES: u64 = SCRATCH + 0x30_0000;
+
+/// Jobs of some depth, and the root job rarely.
+fn jobs(m: &mut TestMachine) -> Vec<u32> {
+    let root = m.main.job_handle;
+    let child = m.job_create(root).unwrap();
+    let leaf = m.job_create(child).unwrap();
+    let mut jobs = vec![child; 8];
+    jobs.extend([leaf; 8]);
+    jobs.push(root);
+    jobs
+}
+
+/// Items to wait for and entries of policies in the program's memory, most of them good.
+fn lists(m: &mut TestMachine, first: &First) {
+    let waitable = |n: u32| first.waitables[n as usize * 5 % first.waitables.len()];
+    let items = (0..128).flat_map(|n| [waitable(n), [0, 8, 1 << 24][n as usize % 3], 0]);
+    let entries = (0..128).flat_map(|n| [n * 7 % 18, n % 5, n % 2]);
+    for (at, words) in [
+        (ITEMS, items.collect::<Vec<_>>()),
+        (ENTRIES, entries.collect()),
+    ] {
+        let bytes: Vec<u8> = words.into_iter().flat_map(u32::to_le_bytes).collect();
+        m.poke(at, &bytes);
+    }
+}
+
+/// The other process's policy: each run another action for another condition.
+fn policy(seed: u64) -> JobPolicy {
+    let pick = |from: usize, of: u64| (of % from as u64) as usize;
+    let conditions = PolicyCondition::ALL;
+    let actions = PolicyAction::ALL;
+    let mut policy = JobPolicy::default();
+    policy.fix(
+        conditions[pick(conditions.len(), seed)],
+        actions[pick(actions.len(), seed >> 8)],
+    );
+    policy
 }
 
 /// A machine with something of everything in both processes.
@@ -319,8 +381,15 @@ fn machine(seed: u64) -> (TestMachine, Vec<ThreadId>, First) {
     let vmars = vec![root, root, outer, inner];
     let aux = m.vmo(16);
     let ends = [m.channel_create(), m.channel_create()];
+    let jobs = jobs(&mut m);
+    let vmos = vec![paged, fixed, plain, slice, host, aux];
+    let mut waitables = vec![m.event_create(), m.event_create(), m.event_create()];
+    waitables.extend([m.main.process_handle, m.thread_handle()]);
+    waitables.extend(vmos.iter().chain(&jobs).copied());
     let first = First {
-        vmos: vec![paged, fixed, plain, slice, host, aux],
+        vmos,
+        jobs,
+        waitables,
         pagers: vec![pager, pager, m.pager_create()],
         ports: vec![port, port, m.port_create()],
         channels: ends.iter().flat_map(|(a, b)| [*a, *b]).collect(),
@@ -333,10 +402,8 @@ fn machine(seed: u64) -> (TestMachine, Vec<ThreadId>, First) {
         .flat_map(|n| ((n * 7 % 24) << 2 | 3).to_le_bytes())
         .collect();
     m.poke(SCRATCH + 0x10_0000, &values);
-    let other = m
-        .kernel
-        .create_process("other", JobPolicy::default())
-        .unwrap();
+    lists(&mut m, &first);
+    let other = m.kernel.create_process("other", policy(seed)).unwrap();
     for raw in [paged, plain, slice] {
         let id = zircon::VmoId(m.koid(raw));
         m.kernel
@@ -438,9 +505,16 @@ fn end(m: &mut TestMachine, threads: &[ThreadId]) {
     assert_eq!(m.processes_ended.len(), 2, "each ended once");
     assert_eq!(m.kernel.waits(), []);
     assert_eq!(m.kernel.next_deadline(), None);
-    // VMOs wait for their last packet only in ports that are open.
-    assert_eq!(m.kernel.usage(), [], "nothing is left");
-    assert_eq!(m.memory.total(), 0);
+    let left = m.kernel.census();
+    // Channels that hold each other's ends in their messages stay, as in Zircon, and with them what else is in there.
+    if !left.contains_key(&ObjectType::Channel) {
+        // VMOs wait for their last packet only in ports that are open.
+        assert_eq!(m.kernel.usage(), [], "nothing is left");
+        assert_eq!(m.memory.total(), 0);
+        for object in [ObjectType::Event, ObjectType::Job, ObjectType::Port] {
+            assert_eq!(left.get(&object), None, "{object:?}");
+        }
+    }
 }
 
 #[test]
