@@ -15,7 +15,7 @@ use crate::guest_image;
 use crate::hypercall::{Parts, Runner, Vm};
 use crate::machine::{Machine, MachineConfig, MachineError};
 use crate::memory::{self, ArenaGeometry, Memory, MemoryError};
-use crate::observe::{GuestRam, Progress, Stats, VmoUsage};
+use crate::observe::{GuestRam, Progress, Reclaim, Sampler, Stats, VmoUsage};
 use crate::outcome::{End, Outcome};
 use crate::program::{self, LoadError};
 
@@ -87,6 +87,10 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
         host: Box::new(Side(Arc::clone(&signals))),
     });
     vm.begin();
+    let sampler = {
+        let vm = Arc::clone(&vm);
+        Sampler::start(move || vm.resident_pages())
+    };
     let finished = thread::scope(|scope| {
         for vcpu in vcpus {
             let runner = Runner::new(Arc::clone(&vm), vcpu);
@@ -128,7 +132,17 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
         bytes,
         mapped_at: host..host + bytes,
     };
-    let report = stats.report(usage.collect(), &ram);
+    let (reclaimed, peak) = vm.reclaimed();
+    let reclaim = Reclaim {
+        limit_pages: config.memory.map(|bytes| bytes / protocol::PAGE_SIZE),
+        evicted: reclaimed.evicted,
+        written: reclaimed.written,
+        discarded_vmos: reclaimed.discarded_vmos,
+        discarded_pages: reclaimed.discarded_pages,
+        peak_counted_pages: peak,
+        peak_sampled_pages: sampler.largest(),
+    };
+    let report = stats.report(usage.collect(), reclaim, &ram);
     Ok(Outcome {
         end: vm.end().unwrap_or(End::Interrupted),
         report,

@@ -9,7 +9,7 @@ use crate::{
     check::Check,
     cli::BoxError,
     config::FileMode,
-    observe::{GuestRam, Stats},
+    observe::{GuestRam, Reclaim, Stats},
     outcome::Outcome,
 };
 
@@ -33,7 +33,7 @@ fn zvmm_os(args: Vec<OsString>, result: impl Fn() -> Result<End, BoxError>) -> S
         };
         Ok(Outcome {
             end: result()?,
-            report: Stats::new(1).report(Vec::new(), &ram),
+            report: Stats::new(1).report(Vec::new(), Reclaim::default(), &ram),
         })
     };
     let checks = Vec::<Check>::new;

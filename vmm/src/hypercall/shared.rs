@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
-use zircon::{Kernel, ProcessId, ThreadId, VmoId, VmoUsage};
+use zircon::{Kernel, ProcessId, Reclaimed, ThreadId, VmoId, VmoUsage};
 
 use super::mailbox::{Item, Mailbox};
 use super::spaces::Spaces;
@@ -192,6 +192,17 @@ impl Vm {
     /// Why the run is over.
     pub(crate) fn end(&self) -> Option<End> {
         lock(&self.end).clone()
+    }
+
+    /// Pages that the host holds for VMOs now.
+    pub(crate) fn resident_pages(&self) -> u64 {
+        self.memory.resident_total() / protocol::PAGE_SIZE
+    }
+
+    /// What was done to keep the limit, and the most pages that counted.
+    pub(crate) fn reclaimed(&self) -> (Reclaimed, u64) {
+        let core = self.core();
+        (core.reclaimed(), core.resident_pages().1)
     }
 
     /// What every VMO holds, or held when the program ended.

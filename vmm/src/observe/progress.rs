@@ -27,7 +27,7 @@ pub struct Progress {
 
 /// Tells the thread to end.
 #[derive(Debug, Default)]
-struct Stop {
+pub(super) struct Stop {
     asked: Mutex<bool>,
     changed: Condvar,
 }
@@ -86,7 +86,7 @@ impl Progress {
 
 impl Stop {
     /// Waits for the end at most so long; true: it was asked for.
-    fn within(&self, patience: Duration) -> bool {
+    pub fn within(&self, patience: Duration) -> bool {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let (asked, _) = self
             .changed
@@ -95,7 +95,7 @@ impl Stop {
         *asked
     }
 
-    fn ask(&self) {
+    pub fn ask(&self) {
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.changed.notify_all();
     }

@@ -19,6 +19,8 @@ pub struct Report {
     pub hypercalls: BTreeMap<&'static str, u64>,
     /// Pages asked for and supplied.
     pub pages: Pages,
+    /// The limit on pages of VMOs, and what was done to keep it.
+    pub reclaim: Reclaim,
     /// How long faults took.
     pub faults: Faults,
     /// The VMOs at the end of the run.
@@ -61,6 +63,25 @@ pub struct Pages {
     pub supplied_demand: u64,
     /// Pages supplied ahead of a sequential reader.
     pub supplied_ahead: u64,
+}
+
+/// The limit on pages of VMOs (`--memory`), and what was done to keep it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Reclaim {
+    /// The limit. Null: there is none.
+    pub limit_pages: Option<u64>,
+    /// Pages that were evicted.
+    pub evicted: u64,
+    /// Pages that were to be evicted, but turned out to be written to, and stayed.
+    pub written: u64,
+    /// Discardable VMOs that were discarded.
+    pub discarded_vmos: u64,
+    /// Their pages.
+    pub discarded_pages: u64,
+    /// Most pages that counted at a time, those on their way in or out included.
+    pub peak_counted_pages: u64,
+    /// Most pages that the host held for VMOs, as far as was seen by looking every few milliseconds.
+    pub peak_sampled_pages: u64,
 }
 
 /// Fault service: from a vCPU's exit until its instruction could be restarted.
@@ -130,6 +151,27 @@ impl Display for Report {
             pages.supplied_ahead
         );
         row("pages supplied", &supplied)?;
+        let reclaim = &self.reclaim;
+        let pages = |pages: u64| Bytes(pages.saturating_mul(PAGE_SIZE));
+        let most = format!(
+            "{} counted, {} seen",
+            pages(reclaim.peak_counted_pages),
+            pages(reclaim.peak_sampled_pages)
+        );
+        row("most pages of VMOs", &most)?;
+        if let Some(limit) = reclaim.limit_pages {
+            row("limit on pages of VMOs", &pages(limit))?;
+            let evicted = format!(
+                "{} ({} more were written to)",
+                reclaim.evicted, reclaim.written
+            );
+            row("pages evicted", &evicted)?;
+            let discarded = format!(
+                "{} with {} pages",
+                reclaim.discarded_vmos, reclaim.discarded_pages
+            );
+            row("VMOs discarded", &discarded)?;
+        }
         row("faults served", &self.faults.served)?;
         if self.faults.served > 0 {
             let faults = &self.faults;
@@ -283,6 +325,15 @@ mod tests {
                 supplied_demand: 9,
                 supplied_ahead: 55,
             },
+            reclaim: Reclaim {
+                limit_pages: Some(16_384),
+                evicted: 1_000,
+                written: 3,
+                discarded_vmos: 2,
+                discarded_pages: 20,
+                peak_counted_pages: 16_384,
+                peak_sampled_pages: 16_128,
+            },
             faults: Faults {
                 served: 9,
                 p50_ns: 900,
@@ -313,6 +364,10 @@ time to first user instruction  12.35 ms (9.00 ms of it in the run)
 wall time                       1.234 s
 page requests                   5 for 9 pages
 pages supplied                  64 (9 asked for, 55 ahead)
+most pages of VMOs              64 MiB counted, 63 MiB seen
+limit on pages of VMOs          64 MiB
+pages evicted                   1000 (3 more were written to)
+VMOs discarded                  2 with 20 pages
 faults served                   9
 fault service latency           p50 900 ns, p90 30.0 µs, p99 31.0 µs, max 40.0 µs
 guest RAM                       16 MiB
@@ -342,6 +397,8 @@ VMOs                                    koid    resident        size
         assert_eq!(json["exits"][0]["per_vcpu"][1], 20);
         assert_eq!(json["hypercalls"]["port_wait"], 27);
         assert_eq!(json["pages"]["supplied_ahead"], 55);
+        assert_eq!(json["reclaim"]["evicted"], 1_000);
+        assert_eq!(json["reclaim"]["peak_sampled_pages"], 16_128);
         assert_eq!(json["faults"]["p99_ns"], 31_000);
         assert_eq!(json["vmos"][0]["resident_pages"], 3);
         assert_eq!(json["memory"]["own_bytes"], 1_600_000);

@@ -18,7 +18,7 @@ use protocol::syscall::SyscallNumber;
 
 use super::{
     process,
-    report::{Exits, Faults, Memory, Pages, Report, Times, VmoUsage},
+    report::{Exits, Faults, Memory, Pages, Reclaim, Report, Times, VmoUsage},
     smaps,
 };
 
@@ -200,7 +200,7 @@ impl Stats {
 
     /// The figures so far, with the state of the VMOs at the end of the run. Reads `/proc/self/smaps`, so call it while
     /// guest memory is still mapped and not on a path that is measured.
-    pub fn report(&self, vmos: Vec<VmoUsage>, ram: &GuestRam) -> Report {
+    pub fn report(&self, vmos: Vec<VmoUsage>, reclaim: Reclaim, ram: &GuestRam) -> Report {
         let first = self.first_user_instruction.get();
         let wall = self.began.elapsed();
         let memory = smaps::measure(&ram.mapped_at);
@@ -224,6 +224,7 @@ impl Stats {
                 supplied_demand: self.supplied_demand.load(Relaxed),
                 supplied_ahead: self.supplied_ahead.load(Relaxed),
             },
+            reclaim,
             faults: self.faults(),
             vmos,
             memory: Memory {
@@ -310,7 +311,7 @@ mod tests {
         stats.page_request(16);
         stats.supplied(17, 3);
         stats.first_user_instruction();
-        let report = stats.report(Vec::new(), &NO_RAM);
+        let report = stats.report(Vec::new(), Reclaim::default(), &NO_RAM);
         let fault = report
             .exits
             .iter()
@@ -347,7 +348,7 @@ mod tests {
         for micros in 1..=100 {
             stats.fault_served(micros % 2, Duration::from_micros(u64::from(micros)));
         }
-        let faults = stats.report(Vec::new(), &NO_RAM).faults;
+        let faults = stats.report(Vec::new(), Reclaim::default(), &NO_RAM).faults;
         assert_eq!(faults.served, 100);
         for (found, micros) in [
             (faults.p50_ns, 50.0),
@@ -365,12 +366,18 @@ mod tests {
         let stats = Stats::new(1);
         stats.fault_served(0, Duration::ZERO);
         stats.fault_served(0, Duration::MAX);
-        assert_eq!(stats.report(Vec::new(), &NO_RAM).faults.served, 2);
+        assert_eq!(
+            stats
+                .report(Vec::new(), Reclaim::default(), &NO_RAM)
+                .faults
+                .served,
+            2
+        );
     }
 
     #[test]
     fn nothing_ran_nothing_is_claimed() {
-        let report = Stats::new(1).report(Vec::new(), &NO_RAM);
+        let report = Stats::new(1).report(Vec::new(), Reclaim::default(), &NO_RAM);
         assert_eq!(report.times.first_user_instruction_since_exec_ns, None);
         assert_eq!(report.faults.served, 0);
         assert!(report.exits.iter().all(|exits| exits.total == 0));
