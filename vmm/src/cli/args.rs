@@ -68,7 +68,10 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "N", default_value = "1", value_parser = values::cpus)]
     pub cpus: u32,
 
-    /// Limit on the memory of all VMOs together, as 512M or 4GiB [default: what the host has]
+    /// Limit on the pages of all VMOs together, as 512M or 4GiB [default: what the host has]
+    ///
+    /// At the limit pages that a pager can supply again go, and discardable VMOs that nobody has locked. When nothing can go, what
+    /// needs a page gets ZX_ERR_NO_MEMORY.
     #[arg(long, value_name = "SIZE", value_parser = values::memory)]
     pub memory: Option<u64>,
 

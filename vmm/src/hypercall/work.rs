@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use protocol::Status;
 use zircon::{
     Completion, Exception, ExceptionKind, OpResult, Pages, Storage, ThreadId, Token, VmoId, Work,
 };
@@ -224,6 +225,16 @@ impl Vm {
             && let Some((_, why)) = lock(&self.pager_failure).take_if(|(failed, _)| failed == vmo)
         {
             report.push_str(&format!("\npager      {why}"));
+        }
+        let no_memory = matches!(
+            exception.kind,
+            ExceptionKind::PageFault {
+                status: Status::NO_MEMORY,
+                ..
+            }
+        );
+        if no_memory && self.core().room_left() == 0 {
+            report.push_str("\nmemory     --memory is used up, and nothing can be reclaimed");
         }
         if let Some(registers) = registers {
             report.push('\n');

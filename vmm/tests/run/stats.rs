@@ -152,3 +152,22 @@ fn figures_as_a_table() {
         assert!(said.err.contains(row), "no {row:?} in\n{}", said.err);
     }
 }
+
+/// A file of sixteen times the memory there is: the sum is right, for pages go and come again.
+#[test]
+fn figures_of_a_run_at_its_limit() {
+    needs_kvm!();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(64 << 20).unwrap();
+    let vmo = format!("data=file:{}", file.path().display());
+    let options = ["--memory", "4M", "--cpus", "2", "--vmo", &vmo];
+    let (code, figures) = json(&options, &["sum"]);
+    assert_eq!(code, Some(0), "{figures:#}");
+    let at = |name: &str| number(&figures, &format!("/reclaim/{name}"));
+    assert_eq!(at("limit_pages"), 1024);
+    assert!(at("evicted") > 15 << 10, "{figures:#}");
+    assert_eq!((at("discarded_vmos"), at("discarded_pages")), (0, 0));
+    assert!(at("peak_counted_pages") <= 1024, "{figures:#}");
+    let sampled = at("peak_sampled_pages");
+    assert!(sampled > 0 && sampled <= 1024, "{figures:#}");
+}
