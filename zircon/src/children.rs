@@ -7,10 +7,11 @@
 use protocol::options::{ChildOptions, VmoOptions};
 use protocol::{PAGE_SIZE, RawHandle, Rights, Signals, Status};
 
+use crate::clone::Made;
 use crate::handle::require;
 use crate::ids::{ObjectRef, ProcessId, Token, VmoId};
 use crate::kernel::{Begin, Caller, Kernel};
-use crate::op::{Body, Op, StepResult};
+use crate::op::{Body, Op, Step, StepResult};
 use crate::resize::page_round;
 use crate::vmo::{Vmo, VmoKind};
 
@@ -107,15 +108,26 @@ impl Kernel {
 
     pub(crate) fn step_create_child(
         &mut self,
-        _token: Token,
+        token: Token,
         op: &mut Op,
         child: &NewChild,
     ) -> StepResult {
-        op.take_reply()?;
+        let made = op.take_reply().and_then(|_| self.make_child(token, child));
+        if !matches!(made, Ok(Step::Wait(_))) {
+            let (root, _) = self.root(child.parent, 0);
+            self.reopen(token, root);
+        }
+        made
+    }
+
+    fn make_child(&mut self, token: Token, child: &NewChild) -> StepResult {
         let vmo = match child.kind {
             ChildOptions::SLICE => self.new_slice(child)?,
             ChildOptions::REFERENCE => self.new_reference(child)?,
-            _ => return Err(Status::NOT_SUPPORTED),
+            _ => match self.new_clone(token, child)? {
+                Made::Clone(clone) => *clone,
+                Made::Wait(waiting) => return Ok(Step::Wait(waiting)),
+            },
         };
         let id = self.add_child(child, vmo);
         self.handle_to_user(
@@ -180,6 +192,7 @@ impl Kernel {
         if let Some(owner) = owner {
             self.hold_storage(owner);
         }
+        self.begin_view(id);
         if let Some(parent) = self.vmos.get_mut(&child.parent) {
             parent.children.insert(id);
         }

@@ -14,7 +14,8 @@
 //! | `room`, `reclaim`, `candidates`, `discard` | the limit on pages; giving pages back; the queue of those that can go; discardable VMOs |
 //! | `look`, `ready` | what a VMO shows, through the VMOs it was cloned from; making pages ready for an operation |
 //! | `vmo_calls`, `resize`, `transfer` | create, size; set_size and content size; read and write |
-//! | `children` | children of VMOs and the tree of them |
+//! | `children`, `clone` | children of VMOs and the tree of them; making clones |
+//! | `frozen`, `conceal` | what clones share; hiding what they showed |
 //! | `resource`, `device_vmo`, `cache` | resources and BTIs; contiguous and physical VMOs; cache policy, executable VMOs |
 //! | `range_ops`, `zeroing` | op_range; making ranges zero |
 //! | `source`, `pager_calls`, `supply` | page requests; pagers; supply_pages |
@@ -32,12 +33,15 @@ mod cache;
 mod candidates;
 mod channel;
 mod children;
+mod clone;
+mod conceal;
 mod device_vmo;
 mod dirty;
 mod dirty_query;
 mod discard;
 mod dispatch;
 mod flush;
+mod frozen;
 mod futex;
 mod handle;
 mod header;

@@ -309,6 +309,7 @@ impl Kernel {
                 next = Some(owner);
             } else {
                 let pages = std::mem::take(&mut vmo.pages);
+                let behind = vmo.cow.take().map(|cow| cow.behind);
                 let source = vmo.source();
                 let expected = source.map_or(0, |source| source.expected.count(0..u64::MAX));
                 self.room.untake(expected);
@@ -316,9 +317,16 @@ impl Kernel {
                 self.end_source(id);
                 self.free_storage(id, pages.resident());
                 self.bury(id);
+                if let Some(vmo) = behind.and_then(|behind| self.vmos.get_mut(&behind)) {
+                    vmo.viewers.remove(&id);
+                }
+                next = behind;
             }
-            if let Some(used) = next.and_then(|used| self.vmos.get_mut(&used)) {
-                used.users -= 1;
+            if let Some(used) = next {
+                if let Some(vmo) = self.vmos.get_mut(&used) {
+                    vmo.users -= 1;
+                }
+                self.merge_if_alone(used);
             }
         }
     }

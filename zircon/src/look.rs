@@ -21,6 +21,28 @@ pub(crate) struct Cow {
     pub visible: Range<u64>,
 }
 
+impl Cow {
+    /// A view of these pages of a VMO, from its first page on; `None` if there are none.
+    pub fn of(behind: VmoId, pages: &Range<u64>) -> Option<Cow> {
+        (!pages.is_empty()).then(|| Cow {
+            behind,
+            offset: pages.start,
+            visible: 0..pages.end - pages.start,
+        })
+    }
+
+    /// What a VMO shows whose pages, `visible` of them, show those `shift` pages on of the VMO that has this view.
+    pub fn through(&self, shift: u64, visible: &Range<u64>) -> Option<Cow> {
+        let start = visible.start.max(self.visible.start.saturating_sub(shift));
+        let end = visible.end.min(self.visible.end.saturating_sub(shift));
+        (start < end).then(|| Cow {
+            behind: self.behind,
+            offset: self.offset + shift,
+            visible: start..end,
+        })
+    }
+}
+
 /// Where what a VMO shows of a page comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Seen {
@@ -66,6 +88,18 @@ impl Kernel {
             limit = run.min(cow.visible.end - page);
             page += cow.offset;
             at = cow.behind;
+        }
+    }
+
+    /// The pager's VMO at the end of a chain of views, `id` itself included.
+    pub(crate) fn pager_behind(&self, id: VmoId) -> Option<VmoId> {
+        let mut at = id;
+        loop {
+            let vmo = self.vmos.get(&at)?;
+            if vmo.source().is_some() {
+                return Some(at);
+            }
+            at = vmo.cow.as_ref()?.behind;
         }
     }
 

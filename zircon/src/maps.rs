@@ -14,7 +14,6 @@ use crate::mappings::Mapping;
 use crate::op::Body;
 use crate::user::{CopyOut, Undo};
 use crate::vmar::Vmar;
-use crate::vmo::VmoKind;
 
 /// Most records that one call writes: it keeps them until they are written, which can take as long as a pager likes.
 const MOST_RECORDS: u64 = 4096;
@@ -138,9 +137,9 @@ impl Kernel {
         };
         let first = mapping.vmo_offset / PAGE_SIZE;
         let pages = first..first + mapping.length / PAGE_SIZE;
-        match vmo.kind {
-            VmoKind::Anonymous | VmoKind::Paged(_) => vmo.pages.committed_in(pages) * PAGE_SIZE,
-            VmoKind::Slice { .. } | VmoKind::Reference { .. } | VmoKind::Physical { .. } => 0,
+        match vmo.owner() {
+            None => vmo.pages.committed_in(pages) * PAGE_SIZE,
+            Some(_) => 0,
         }
     }
 }

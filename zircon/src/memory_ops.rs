@@ -46,7 +46,7 @@ fn touched(op: &MemoryOp) -> Vec<(VmoId, Range<u64>, bool)> {
         }
         MemoryOp::Locate(pages) => vec![(pages.vmo, pages.range(), false)],
         MemoryOp::Freeze { vmo, into, .. } => {
-            vec![(*vmo, 0..u64::MAX, true), (*into, 0..u64::MAX, true)]
+            vec![(*vmo, Busy::ALL, true), (*into, Busy::ALL, true)]
         }
         MemoryOp::Move {
             from, to, to_first, ..
@@ -127,7 +127,7 @@ impl Kernel {
         }
     }
 
-    /// Drops a run of pages of one state that the VMO owns; they are absent from now on.
+    /// Drops a run of pages of one state that the VMO owns, or shows; they are absent from now on.
     pub(crate) fn drop_run(&mut self, token: Option<Token>, id: VmoId, run: Range<u64>) {
         let Some(vmo) = self.vmos.get_mut(&id) else {
             return;
@@ -169,6 +169,9 @@ impl Kernel {
         }
         self.epoch += 1;
         match (&op, &result) {
+            (MemoryOp::Freeze { vmo, into, .. }, MemoryResult::Done) => {
+                self.publish_freeze(*vmo, *into);
+            }
             (MemoryOp::Zero { pages, .. }, MemoryResult::Done) => {
                 self.room.arrived(pages.count);
                 let state = becomes.unwrap_or(PageState::Clean);
@@ -217,7 +220,10 @@ impl Kernel {
         if let Some(token) = token {
             self.wake(token);
         }
-        for (id, pages, _) in touched {
+        for (id, pages, exclusive) in touched {
+            if exclusive {
+                self.drop_unseen(id, pages.clone());
+            }
             self.drop_clean_pages(id, pages);
             let waiters = self
                 .vmos

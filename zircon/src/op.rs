@@ -55,6 +55,8 @@ pub(crate) enum Body {
     Sleep,
     /// `zx_vmo_create_child`.
     CreateChild(crate::children::NewChild),
+    /// Merging a frozen VMO with the only clone of it.
+    Merge(VmoId),
     /// `zx_pager_supply_pages`.
     Supply(crate::supply::Supply),
     /// `zx_vmo_set_size`.
@@ -200,6 +202,7 @@ impl Kernel {
             Body::Sleep if op.deadline.is_some_and(|deadline| deadline <= self.now) => OK,
             Body::Sleep => Ok(Step::Wait(Waiting::Outside)),
             Body::CreateChild(child) => self.step_create_child(token, op, child),
+            Body::Merge(id) => self.step_merge(token, op, *id),
             Body::Supply(supply) => self.step_supply(token, op, supply),
             Body::Resize(resizing) => self.step_resize(token, op, resizing),
             Body::StreamSize(zeroing) => self.step_stream_size(token, op, zeroing),
@@ -253,7 +256,9 @@ impl Kernel {
     fn abandon_request(&mut self, token: Token, body: &Body) {
         if let Body::Transfer(transfer) = body {
             let (root, _) = self.root(transfer.vmo, 0);
-            self.unregister(token, Waiting::Request(root));
+            if let Some(pager) = self.pager_behind(root) {
+                self.unregister(token, Waiting::Request(pager));
+            }
         }
     }
 
@@ -320,7 +325,11 @@ impl Kernel {
         if let Some(op) = self.ops.get_mut(&token)
             && matches!(
                 op.body,
-                Body::Resize(_) | Body::StreamSize(_) | Body::Supply(_) | Body::Flush(_)
+                Body::CreateChild(_)
+                    | Body::Resize(_)
+                    | Body::StreamSize(_)
+                    | Body::Supply(_)
+                    | Body::Flush(_)
             )
             && !matches!(op.waiting, Waiting::Request(_))
         {

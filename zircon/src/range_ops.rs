@@ -182,14 +182,7 @@ impl Kernel {
     /// Whether absent pages of a VMO are asked of a pager, directly or through what it was cloned from.
     fn shows_a_pager(&self, id: VmoId) -> bool {
         let (root, _) = self.root(id, 0);
-        let mut at = Some(root);
-        while let Some(vmo) = at.and_then(|id| self.vmos.get(&id)) {
-            if vmo.source().is_some() {
-                return true;
-            }
-            at = vmo.cow.as_ref().map(|cow| cow.behind);
-        }
-        false
+        self.pager_behind(root).is_some()
     }
 
     /// The pages of a pager's VMO that stand behind pages of a VMO, or are them.

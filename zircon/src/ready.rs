@@ -193,7 +193,9 @@ impl Kernel {
                 Ok(Ready::Zeros(bytes(run)))
             }
             // What a pager's VMO shows to its clones is its own: it may be written to later.
-            Seen::Zero(owner, page, _) if !need.intent.owns() => {
+            Seen::Zero(owner, page, _)
+                if !need.intent.owns() && self.pager_behind(owner) == Some(owner) =>
+            {
                 self.show_zeros(token, owner, page, run)
             }
             _ if need.intent == Intent::Map => self.show_zeros(token, id, first, run),

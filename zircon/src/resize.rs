@@ -26,6 +26,8 @@ pub(crate) struct Resizing {
     size: Option<u64>,
     /// The next change waits until `drop` is empty.
     exclusive: bool,
+    /// Clones that the cut is to be hidden from.
+    conceal: Vec<VmoId>,
     /// Pages to drop.
     drop: Range<u64>,
     /// The rest of the last page.
@@ -52,6 +54,7 @@ impl Kernel {
             vmo: id,
             size: Some(size),
             exclusive: false,
+            conceal: Vec::new(),
             drop: 0..0,
             rest: None,
         };
@@ -121,27 +124,44 @@ impl Kernel {
         resizing: &mut Resizing,
     ) -> StepResult {
         let result = self.resize_on(token, op, resizing);
-        if resizing.exclusive && (resizing.drop.is_empty() || result.is_err()) {
-            resizing.exclusive = false;
-            if let Some(vmo) = self.vmos.get_mut(&resizing.vmo) {
-                vmo.resizing = false;
-                for waiter in std::mem::take(&mut vmo.busy_waiters) {
-                    self.wake(waiter);
-                }
-            }
+        if result.is_err() {
+            self.end_resizing(resizing);
         }
         result
+    }
+
+    /// What a change of size cut off is gone: the next change may begin.
+    fn end_resizing(&mut self, resizing: &mut Resizing) {
+        if !std::mem::take(&mut resizing.exclusive) {
+            return;
+        }
+        self.clip_view(resizing.vmo);
+        if let Some(vmo) = self.vmos.get_mut(&resizing.vmo) {
+            vmo.resizing = false;
+            for waiter in std::mem::take(&mut vmo.busy_waiters) {
+                self.wake(waiter);
+            }
+        }
     }
 
     fn resize_on(&mut self, token: Token, op: &mut Op, resizing: &mut Resizing) -> StepResult {
         let id = resizing.vmo;
         if let Some(size) = resizing.size {
             let vmo = self.vmos.get_mut(&id).ok_or(Status::BAD_STATE)?;
-            if vmo.resizing {
-                return self.wait_busy(id, token);
+            if !resizing.exclusive {
+                if vmo.resizing || vmo.is_shut() {
+                    return self.wait_busy(id, token);
+                }
+                vmo.resizing = true;
+                resizing.exclusive = true;
+                self.check_accumulated(id, size)?;
+            }
+            op.take_reply()?;
+            let cut = size.div_ceil(PAGE_SIZE)..u64::MAX;
+            if let Some(wait) = self.conceal(token, id, &cut, &mut resizing.conceal)? {
+                return Ok(wait);
             }
             resizing.size = None;
-            resizing.exclusive = true;
             resizing.drop = self.resize(id, size)?;
             let rest = size.next_multiple_of(PAGE_SIZE) - size;
             resizing.rest = Some(Zeroing::new(id, size, rest));
@@ -152,6 +172,7 @@ impl Kernel {
                 return Ok(wait);
             }
         }
+        self.end_resizing(resizing);
         match &mut resizing.rest {
             Some(rest) => match self.step_zeroing(token, op, rest) {
                 // Another change has cut it off.
@@ -169,7 +190,6 @@ impl Kernel {
         let (old, new) = (vmo.page_count(), rounded / PAGE_SIZE);
         vmo.size = rounded;
         vmo.stream_size = size;
-        vmo.resizing = true;
         vmo.modified = true;
         if new > old {
             self.work.push_back(Work::Sized {
@@ -202,13 +222,10 @@ impl Kernel {
         if vmo.conflicts(cut, true) {
             return self.wait_busy(id, token).map(Some);
         }
-        let Some(first) = vmo.pages.first_occupied(cut.clone()) else {
+        let Some(run) = vmo.next_to_drop(cut) else {
             cut.start = cut.end;
             return Ok(None);
         };
-        let state = vmo.pages.get(first);
-        let same = |other| other == state;
-        let run = first..first + vmo.pages.run_length(first, cut.end - first, same);
         cut.start = run.end;
         self.drop_run(Some(token), id, run);
         Ok(Some(Step::Wait(Waiting::Memory)))

@@ -4,13 +4,17 @@
 //! the auxiliary page, or becomes a zero page where the auxiliary VMO has none. Afterwards the auxiliary range has no
 //! pages left; nor has it if the call fails once it has begun.
 
+use std::ops::Range;
+
 use protocol::{PAGE_SIZE, RawHandle, Rights, Status};
 
 use crate::ids::{PagerId, Token, VmoId};
 use crate::kernel::{Begin, Caller, Kernel, Started};
+use crate::look::Seen;
 use crate::memory::{MemoryOp, Pages};
 use crate::op::{Body, OK, Op, Step, StepResult, Waiting};
 use crate::pages::PageState;
+use crate::ready::{Intent, Need, Ready};
 use crate::source::{Provider, SourceState};
 use crate::zero_slots::ZeroKind;
 
@@ -53,6 +57,15 @@ pub(crate) fn check_range(offset: u64, length: u64, size: u64) -> Result<(), Sta
 }
 
 impl Supply {
+    /// Goes on by some pages: says where in the pager's VMO it stood.
+    fn advance(&mut self, count: u64) -> u64 {
+        let page = self.page;
+        self.page += count;
+        self.aux_page += count;
+        self.count -= count;
+        page
+    }
+
     /// The move under way did not happen: its auxiliary pages are among those to be dropped.
     fn fail_move(&mut self, status: Status) {
         self.page -= self.moving;
@@ -122,6 +135,12 @@ impl Kernel {
             Err(status) => supply.fail_move(status),
         }
         supply.moving = 0;
+        if let Some(error) = op.error.take() {
+            if !supply.begun {
+                return Err(error);
+            }
+            supply.failed = Some(error);
+        }
         loop {
             if supply.failed.is_none()
                 && let Err(status) = self.can_supply(supply)
@@ -134,8 +153,11 @@ impl Kernel {
             if supply.count == 0 {
                 return supply.failed.map_or(OK, Err);
             }
-            if let Some(wait) = self.supply_run(token, supply)? {
-                return Ok(wait);
+            match self.supply_run(token, supply) {
+                Ok(Some(wait)) => return Ok(wait),
+                Ok(None) => {}
+                Err(status) if !supply.begun => return Err(status),
+                Err(status) => supply.failed = Some(status),
             }
         }
     }
@@ -178,41 +200,92 @@ impl Kernel {
         if count == 0 {
             return self.wait_busy(supply.aux, token).map(Some);
         }
-        let (aux_state, run) = aux.state_run(supply.aux_page, count);
-        count = run;
-        let (first, from) = (
-            supply.page,
-            Pages {
-                vmo: supply.aux,
-                first: supply.aux_page,
-                count,
-            },
-        );
-        supply.page += count;
-        supply.aux_page += count;
-        supply.count -= count;
-        let op = match (absent, aux_state.is_committed()) {
-            (true, true) => MemoryOp::Move {
-                from,
-                to: supply.vmo,
-                to_first: first,
-                protect: true,
-            },
-            (false, true) => {
-                self.drop_run(Some(token), supply.aux, from.range());
-                return Ok(Some(Step::Wait(Waiting::Memory)));
+        let (seen, count) = self.look(supply.aux, supply.aux_page, count);
+        let held = match seen {
+            Seen::Page(owner, _, state) if owner == supply.aux => state != PageState::Inherited,
+            Seen::Page(..) | Seen::Absent(..) => false,
+            // It may have been written to through a mapping.
+            Seen::Zero(owner, _, PageState::Blank) if owner != supply.aux => false,
+            Seen::Zero(..) | Seen::Nothing => {
+                return self.supply_zeros(token, supply, (absent, count));
             }
-            (true, false) => {
-                supply.begun = true;
-                self.publish_zero(supply.vmo, first..first + count, ZeroKind::Marker);
-                return Ok(None);
-            }
-            (false, false) => return Ok(None),
         };
+        let (aux, first) = (supply.aux, supply.aux_page);
+        if absent && !held {
+            // A page that the auxiliary VMO shows of another becomes its own first.
+            let (offset, length) = (first * PAGE_SIZE, count * PAGE_SIZE);
+            let need = Need::whole(Intent::Write);
+            return match self.prepare(token, aux, offset, length, need)? {
+                Ready::Wait(waiting) => Ok(Some(Step::Wait(waiting))),
+                Ready::Present(_) | Ready::Zeros(_) => Err(Status::INTERNAL),
+            };
+        }
+        let to_first = supply.advance(count);
         if absent {
             supply.moving = count;
+            self.move_run(token, (aux, first, count), (supply.vmo, to_first));
+        } else {
+            self.take_away(token, aux, first..first + count);
         }
-        self.emit(Some(token), op);
         Ok(Some(Step::Wait(Waiting::Memory)))
+    }
+
+    /// Deals with a run of auxiliary pages that are zero.
+    fn supply_zeros(
+        &mut self,
+        token: Token,
+        supply: &mut Supply,
+        (absent, count): (bool, u64),
+    ) -> Result<Option<Step>, Status> {
+        let (aux, first) = (supply.aux, supply.aux_page);
+        let page = supply.advance(count);
+        if absent {
+            supply.begun = true;
+            self.publish_zero(supply.vmo, page..page + count, ZeroKind::Marker);
+        }
+        // Zeros that it shows of another VMO: that may be written to.
+        let shows = self
+            .vmos
+            .get(&aux)
+            .is_some_and(|vmo| vmo.cow.is_some() && vmo.state(first) == PageState::Absent);
+        if shows {
+            self.take_away(token, aux, first..first + count);
+        }
+        Ok(shows.then_some(Step::Wait(Waiting::Memory)))
+    }
+
+    /// Moves pages that a VMO owns to absent ones of another VMO; where they were it reads zero for good.
+    pub(crate) fn move_run(
+        &mut self,
+        token: Token,
+        (id, first, count): (VmoId, u64, u64),
+        (to, to_first): (VmoId, u64),
+    ) {
+        let from = Pages {
+            vmo: id,
+            first,
+            count,
+        };
+        // What a pager supplied is clean.
+        let paged = self.vmos.get(&to).and_then(|vmo| vmo.source());
+        let protect = paged.is_some();
+        let op = MemoryOp::Move {
+            from,
+            to,
+            to_first,
+            protect,
+        };
+        self.emit(Some(token), op);
+        if let Some(vmo) = self.vmos.get_mut(&id) {
+            vmo.hide(from.range());
+        }
+    }
+
+    /// Drops what a VMO owns or shows of pages of one state: it reads zero there for good.
+    pub(crate) fn take_away(&mut self, token: Token, id: VmoId, run: Range<u64>) {
+        self.drop_run(Some(token), id, run.clone());
+        if let Some(vmo) = self.vmos.get_mut(&id) {
+            vmo.hide(run);
+        }
     }
 }

@@ -15,7 +15,7 @@ use crate::memory::{MemoryOpId, Writes};
 use crate::pages::{PageMap, PageState};
 use crate::sequence::Sequence;
 use crate::source::{PageSource, SourceState};
-use crate::zero_slots::ZeroSlots;
+use crate::zero_slots::{ZeroKind, ZeroSlots};
 
 /// A VMO.
 #[derive(Clone, Debug)]
@@ -32,8 +32,18 @@ pub(crate) struct Vmo {
     pub contiguous: Option<u32>,
     /// It was made as a clone.
     pub is_clone: bool,
+    /// It was made as a snapshot that cannot be written to.
+    pub is_immutable: bool,
+    /// It is a snapshot of what was modified in a pager's hierarchy, or has one: its clones are such snapshots.
+    pub below_modified: bool,
+    /// Where its first byte lies, counted from the start of its first ancestor.
+    pub base: u64,
     /// What a clone shows where it has nothing of its own.
     pub cow: Option<Cow>,
+    /// The VMOs whose `cow` is this one.
+    pub viewers: BTreeSet<VmoId>,
+    /// A frozen VMO is merging with the last of them.
+    pub merging: bool,
     pub pages: PageMap,
     /// Slots that are zero without storage ([`PageState::Zero`]).
     pub zero: ZeroSlots,
@@ -68,6 +78,8 @@ pub(crate) enum VmoKind {
     Anonymous,
     /// Absent pages are asked for.
     Paged(Box<PageSource>),
+    /// What clones show of what one of them held: [`crate::frozen`].
+    Frozen,
     /// A window on `owner`, starting at byte `offset` there.
     Slice { owner: VmoId, offset: u64 },
     /// Another name for `owner`: its sizes are the owner's.
@@ -85,6 +97,11 @@ pub(crate) struct Busy {
     pub exclusive: bool,
 }
 
+impl Busy {
+    /// All pages of a VMO.
+    pub const ALL: Range<u64> = 0..u64::MAX;
+}
+
 impl Vmo {
     pub fn new(size: u64, stream_size: u64, options: VmoOptions, kind: VmoKind) -> Self {
         Vmo {
@@ -96,7 +113,12 @@ impl Vmo {
             cache_policy: CachePolicy::Cached,
             contiguous: None,
             is_clone: false,
+            is_immutable: false,
+            below_modified: false,
+            base: 0,
             cow: None,
+            viewers: BTreeSet::new(),
+            merging: false,
             pages: PageMap::default(),
             zero: ZeroSlots::default(),
             modified: false,
@@ -124,8 +146,75 @@ impl Vmo {
         match self.kind {
             VmoKind::Slice { owner, .. } | VmoKind::Reference { owner } => Some(owner),
             VmoKind::Physical { region, .. } => Some(region),
-            VmoKind::Anonymous | VmoKind::Paged(_) => None,
+            VmoKind::Anonymous | VmoKind::Paged(_) | VmoKind::Frozen => None,
         }
+    }
+
+    /// Whether it is what clones show, without handles.
+    pub fn is_frozen(&self) -> bool {
+        matches!(self.kind, VmoKind::Frozen)
+    }
+
+    /// Whether it owns a page, or is zero somewhere for good.
+    pub fn owns_any(&self) -> bool {
+        self.pages.first_occupied(0..u64::MAX).is_some() || self.zero.next_in(0).is_some()
+    }
+
+    /// A clone shows nothing of others in these pages any more: they are zero for good, or its own.
+    pub fn hide(&mut self, pages: Range<u64>) {
+        if self.cow.is_some() {
+            self.zero.insert(pages, ZeroKind::Marker);
+        }
+    }
+
+    /// The page that shows page `page` of the VMO behind it, if one does.
+    pub fn shows_as(&self, page: u64) -> Option<u64> {
+        let cow = self.cow.as_ref()?;
+        let page = page.checked_sub(cow.offset)?;
+        let shows = cow.visible.contains(&page) && self.state(page) == PageState::Absent;
+        shows.then_some(page)
+    }
+
+    /// Ascending pages of storage as runs that can be dropped in one operation.
+    pub fn storage_runs(&self, pages: impl Iterator<Item = u64>) -> Vec<Range<u64>> {
+        let inherited = |page| self.pages.get(page) == PageState::Inherited;
+        let mut out: Vec<Range<u64>> = Vec::new();
+        for page in pages {
+            match out.last_mut() {
+                Some(run) if run.end == page && inherited(run.start) == inherited(page) => {
+                    run.end += 1;
+                }
+                _ => out.push(page..page + 1),
+            }
+        }
+        out
+    }
+
+    /// The first run of pages of a cut of which there is something to drop: storage of one state, or what is shown of another VMO.
+    pub fn next_to_drop(&self, cut: &Range<u64>) -> Option<Range<u64>> {
+        let mut at = cut.start;
+        while at < cut.end {
+            let (state, run) = self.state_run(at, cut.end - at);
+            let (start, end) = match (state, &self.cow) {
+                (PageState::Absent, Some(cow)) => {
+                    (at.max(cow.visible.start), (at + run).min(cow.visible.end))
+                }
+                (PageState::Absent | PageState::Zero, _) => (at, at),
+                _ => (at, at + run),
+            };
+            if start < end {
+                return Some(start..end);
+            }
+            at += run;
+        }
+        None
+    }
+
+    /// Whether all of the VMO is kept from everybody else.
+    pub fn is_shut(&self) -> bool {
+        self.busy
+            .iter()
+            .any(|busy| busy.exclusive && busy.pages == Busy::ALL)
     }
 
     /// Whether the VMO's size can change.

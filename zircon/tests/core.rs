@@ -7,6 +7,7 @@
 )]
 
 mod calls;
+mod clones;
 mod common;
 mod hostile;
 mod model;
