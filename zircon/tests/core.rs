@@ -14,3 +14,4 @@ mod model;
 mod scenarios;
 mod script;
 mod simulation;
+mod vmars;
