@@ -152,6 +152,34 @@ fn a_policy_kills() {
     run.exited(-1026);
 }
 
+/// VMARs in VMARs, and mappings that change under threads.
+#[test]
+fn vmars() {
+    needs_kvm!();
+    all_pass(|| Guest::test("vmars"), include_str!("names/vmars.txt"));
+}
+
+/// A mapping that is changed while a thread writes to it: when the call has returned, the thread's next write is a fault, with
+/// the status that says why.
+#[test]
+fn mappings_changed_under_a_writer() {
+    needs_kvm!();
+    for (name, status) in [
+        ("protect", "ZX_ERR_ACCESS_DENIED"),
+        ("unmap", "ZX_ERR_NOT_FOUND"),
+        ("destroy", "ZX_ERR_NOT_FOUND"),
+        ("stream", "ZX_ERR_OUT_OF_RANGE"),
+        ("resize", "ZX_ERR_OUT_OF_RANGE"),
+    ] {
+        for cpus in CPUS {
+            let guest = Guest::test("vmars").args(["fatal", name]).cpus(cpus);
+            let parts = ["ZX_EXCP_FATAL_PAGE_FAULT", status, "(write)"];
+            let run: Run = guest.run().killed(&parts);
+            assert!(!run.output.contains("FAIL"), "{name}: {run}");
+        }
+    }
+}
+
 /// Every kind of memory instruction on absent pages of three kinds.
 #[test]
 fn memory_instructions() {
