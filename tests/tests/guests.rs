@@ -103,13 +103,16 @@ fn waits() {
     all_pass(|| Guest::test("waits"), include_str!("names/waits.txt"));
 }
 
-/// `ZX_POL_NEW_ANY` is "deny".
+/// `ZX_POL_NEW_ANY` and `ZX_POL_AMBIENT_MARK_VMO_EXEC` are "deny".
 #[test]
 fn waits_where_new_objects_are_denied() {
     needs_kvm!();
-    let (condition, action) = (PolicyCondition::NewAny, PolicyAction::Deny);
-    let waits = || Guest::test("waits").args(["policy-denied"]);
-    let denied = || waits().policy(condition, action);
+    let waits = || Guest::test("waits").args(["policy-denied"]).exec(4096);
+    let denied = || {
+        waits()
+            .policy(PolicyCondition::NewAny, PolicyAction::Deny)
+            .policy(PolicyCondition::AmbientMarkVmoExec, PolicyAction::Deny)
+    };
     all_pass(denied, include_str!("names/waits-denied.txt"));
 }
 

@@ -36,6 +36,9 @@ safe! {
     vmo_get_size(vmo: u32, size: u64);
     vmo_set_size(vmo: u32, size: u64);
     vmo_create_child(vmo: u32, options: u32, offset: u64, size: u64, out: u64);
+    vmo_create_contiguous(bti: u32, size: u64, alignment_log2: u32, out: u64);
+    vmo_create_physical(resource: u32, address: u64, size: u64, out: u64);
+    vmo_replace_as_executable(vmo: u32, vmex: u32, out: u64);
     pager_create(options: u32, out: u64);
     pager_create_vmo(pager: u32, options: u32, port: u32, key: u64, size: u64, out: u64);
     pager_detach_vmo(pager: u32, vmo: u32);
@@ -56,6 +59,7 @@ safe! {
     vmar_destroy(vmar: u32);
     vmar_op_range(vmar: u32, op: u32, address: u64, length: u64, buffer: u64, buffer_size: u64);
     thread_create(process: u32, name: u64, name_length: u64, options: u32, out: u64);
+    thread_start(thread: u32, entry: u64, stack: u64, arg1: u64, arg2: u64);
     futex_wait(address: u64, value: u32, reserved: u32, deadline: i64);
     futex_wake(address: u64, count: u32);
 }

@@ -205,6 +205,38 @@ fn thread_errors() -> Outcome {
 }
 
 /// An unknown number is answered with BAD_SYSCALL.
+fn start_twice_bad_state() -> Outcome {
+    let thread = zx::thread::spawn("once", || time::sleep_until(shortly()))?;
+    let raw = thread.thread().raw_handle();
+    status!(
+        BAD_STATE,
+        raw::thread_start(raw, 0x20_0000, 0x20_0000, 0, 0)
+    );
+    thread.join(soon())??;
+    Ok(())
+}
+
+/// There is room for so many threads, those included that have not started. Room that is given back can be used.
+fn too_many_no_resources() -> Outcome {
+    let mut threads = [const { None }; 2 * 512];
+    let mut made = 0;
+    for slot in &mut threads {
+        match process_self().create_thread("one of many") {
+            Ok(thread) => *slot = Some(thread),
+            Err(status) => {
+                equal!(status, Status::NO_RESOURCES);
+                break;
+            }
+        }
+        made += 1;
+    }
+    check!((400..2 * 512).contains(&made), "{made} threads");
+    drop(threads);
+    let thread = zx::thread::spawn("another", || 7)?;
+    equal!(thread.join(soon())?, 7);
+    Ok(())
+}
+
 fn unknown_system_calls() -> Outcome {
     let first = protocol::syscall::SyscallNumber::ALL.len() as u64;
     for number in [first, 1000, 1 << 32, u64::MAX] {
@@ -220,5 +252,5 @@ fn unknown_system_calls() -> Outcome {
 cases! { "threads":
     clock_goes_forward nanosleep sleep_lets_others_run spawn_and_join many_threads_in_turn
     spinning_threads_share futex_checks_the_word futex_errors futex_wake_counts
-    futex_on_an_absent_page futex_ping_pong thread_errors unknown_system_calls
+    futex_on_an_absent_page futex_ping_pong thread_errors unknown_system_calls start_twice_bad_state too_many_no_resources
 }

@@ -21,7 +21,7 @@ rows! { ROWS:
     PagerCreate {
         INVALID_ARGS "options" => args![N(1), Out],
         INVALID_ARGS "the result cannot be written" => args![N(0), Nowhere],
-        ACCESS_DENIED "the job's policy denies NEW_PAGER" => Shown("waits.jobs.policy_denies_new_pagers"),
+        ACCESS_DENIED "the job's policy denies NEW_PAGER" => Shown("waits-denied.policy.new_objects_denied"),
     }
     PagerCreateVmo {
         ACCESS_DENIED "the job's policy denies NEW_VMO" => Shown("seeds.policy.pager_create_vmo_denied"),

@@ -12,20 +12,14 @@ rows! { ROWS:
     PortCreate {
         INVALID_ARGS "an option that there is not" => args![N(2), Out],
         INVALID_ARGS "the result cannot be written" => args![N(0), Nowhere],
-        ACCESS_DENIED "the job's policy denies NEW_PORT" => Shown("waits.jobs.policy_denies_new_ports"),
+        ACCESS_DENIED "the job's policy denies NEW_PORT" => Shown("waits-denied.policy.new_objects_denied"),
     }
     PortQueue {
         BAD_HANDLE "the value names no handle" => args![Bad, Out],
         WRONG_TYPE "not a port" => args![H(Event), Out],
         ACCESS_DENIED "the handle lacks WRITE" => args![Without(Port, Rights::WRITE), Out],
         INVALID_ARGS "the packet cannot be read" => args![H(Port), Nowhere],
-        SHOULD_WAIT "the port is full" => Does(|w| {
-            let (port, out) = (w.handle(Port)?, w.out());
-            for _ in 0..4097 {
-                w.calls(SyscallNumber::PortQueue, [port.into(), out]).ok()?;
-            }
-            Ok(w.calls(SyscallNumber::PortQueue, [port.into(), out]))
-        }),
+        SHOULD_WAIT "the port is full, which is a policy exception as well" => Shown("guests.a_full_port_is_a_policy_exception"),
     }
     PortWait {
         BAD_HANDLE "the value names no handle" => args![Bad, N(0), Out],
@@ -56,6 +50,7 @@ rows! { ROWS:
     }
     EventCreate {
         INVALID_ARGS "options" => args![N(1), Out],
+        ACCESS_DENIED "the job's policy denies NEW_EVENT" => Shown("waits-denied.policy.new_objects_denied"),
         INVALID_ARGS "the result cannot be written" => args![N(0), Nowhere],
     }
 }

@@ -15,7 +15,8 @@ rows! { ROWS:
         WRONG_TYPE "not a job" => args![H(Event), N(0), Out],
         ACCESS_DENIED "the handle lacks MANAGE_JOB and WRITE" => args![Without(RootJob, Rights::MANAGE_JOB.union(Rights::WRITE)), N(0), Out],
         INVALID_ARGS "the result cannot be written" => args![H(RootJob), N(0), Nowhere],
-        OUT_OF_RANGE "too deep below the root" => Shown("waits.jobs.too_deep_out_of_range"),
+        BAD_STATE "the parent is killed" => Shown("waits.jobs.kill"),
+        OUT_OF_RANGE "too deep below the root" => Shown("waits.jobs.create_is_limited_in_depth"),
     }
     JobSetPolicy {
         INVALID_ARGS "a topic that there is not" => args![H(Job), N(0), N(99), Out, N(1)],
@@ -25,6 +26,8 @@ rows! { ROWS:
         BAD_HANDLE "the job" => args![Bad, N(0), N(0), Out, N(1)],
         WRONG_TYPE "not a job" => args![H(Event), N(0), N(0), Out, N(1)],
         ACCESS_DENIED "the handle lacks SET_POLICY" => args![Without(Job, Rights::SET_POLICY), N(0), N(0), Out, N(1)],
+        OUT_OF_RANGE "more than 17 entries" => args![H(Job), N(0), N(0), Out, N(18)],
+        INVALID_ARGS "an override that there is not" => Shown("waits.jobs.set_policy_errors"),
         BAD_STATE "the job has processes or jobs" => args![H(RootJob), N(0), N(0), Out, N(1)],
         NOT_SUPPORTED "a condition that there is not" => Does(|w| {
             let policy = [99u32, 0];
@@ -36,7 +39,7 @@ rows! { ROWS:
             let job = w.handle(Job)?;
             Ok(w.calls(SyscallNumber::JobSetPolicy, [job.into(), 0, 0, (&raw const policy) as u64, 1]))
         }),
-        ALREADY_EXISTS "absolute, and a condition is decided already" => Shown("waits.jobs.absolute_policy_already_exists"),
+        ALREADY_EXISTS "absolute, and a condition is decided already" => Shown("waits.jobs.set_policy_is_inherited"),
     }
     ProcessCreate {
         INVALID_ARGS "options" => args![H(Job), Out, N(0), N(1), Out, Out2],
@@ -88,8 +91,8 @@ rows! { ROWS:
     }
     TaskKill {
         BAD_HANDLE "the value names no handle" => args![Bad],
-        WRONG_TYPE "not a task" => args![H(Event)],
         ACCESS_DENIED "the handle lacks DESTROY" => args![Without(Job, Rights::DESTROY)],
+        WRONG_TYPE "not a task" => Cannot("only handles to tasks have DESTROY, and the right is looked at first"),
     }
     TaskSuspend {
         BAD_HANDLE "the value names no handle" => args![Bad, Out],

@@ -176,7 +176,7 @@ rows! { ROWS:
             w.consumed(Vmo);
             Ok(w.calls(SyscallNumber::VmoReplaceAsExecutable, [vmo.into(), wrong.into(), out]))
         }),
-        ACCESS_DENIED "no resource, and the job's policy denies AMBIENT_MARK_VMO_EXEC" => Shown("waits.jobs.policy_denies_executable_vmos"),
+        ACCESS_DENIED "no resource, and the job's policy denies AMBIENT_MARK_VMO_EXEC" => Shown("waits-denied.policy.executable_vmos_denied"),
         INVALID_ARGS "the result cannot be written" => Does(|w| {
             let vmo = w.handle(Vmo)?;
             w.consumed(Vmo);

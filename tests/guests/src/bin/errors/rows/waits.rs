@@ -25,7 +25,7 @@ rows! { ROWS:
         ACCESS_DENIED "ports cannot be waited on" => args![H(Port), N(8), N(0), Out],
         TIMED_OUT "the deadline passes" => args![H(Event), N(8), N(0), Out],
         INVALID_ARGS "what was seen cannot be written" => args![H(Vmo), N(8), N(0), Nowhere],
-        CANCELED "the handle is closed meanwhile" => Shown("waits.signals.closing_the_handle_cancels_a_wait"),
+        CANCELED "the handle is closed meanwhile" => Shown("waits.signals.close_cancels_the_wait"),
     }
     ObjectWaitMany {
         OUT_OF_RANGE "more than 64 items" => args![Out, N(65), N(0)],
@@ -40,7 +40,7 @@ rows! { ROWS:
             let mut items = [u64::from(w.handle(Event)?) | 8 << 32, 0];
             Ok(w.calls(SyscallNumber::ObjectWaitMany, [(&raw mut items) as u64, 1, 0]))
         }),
-        CANCELED "one of the handles is closed meanwhile" => Shown("waits.many.closing_a_handle_cancels_the_wait"),
+        CANCELED "one of the handles is closed meanwhile" => Shown("waits.events.many_is_canceled_by_a_close"),
     }
     ObjectWaitAsync {
         INVALID_ARGS "an option that there is not" => args![Bad, Bad, N(1), N(8), N(8)],
