@@ -275,12 +275,13 @@ impl Kernel {
         rights: u32,
         out: u64,
     ) -> Begin {
-        let handle = self.handle(caller.process, raw)?;
+        // It makes room for the new handle, and keeps the object alive until that is there.
+        let handle = self.take_handle(caller.process, raw)?;
         let begun = match subset(handle, rights) {
             Ok(rights) => self.return_handle(caller, handle.object, rights, out),
             Err(status) => Err(status),
         };
-        self.close_handle(caller.process, raw)?;
+        self.discard([handle]);
         begun
     }
 }

@@ -13,7 +13,7 @@ use protocol::{
 
 use crate::handle::require;
 use crate::header::{Header, ObserverId};
-use crate::ids::{ObjectRef, PortId, ProcessId, Token, VmoId};
+use crate::ids::{ObjectRef, PortId, ProcessId, ThreadId, Token, VmoId};
 use crate::kernel::{Begin, Caller, Kernel, Started};
 use crate::op::{Body, Op, Step, StepResult, Waiting};
 use crate::source::{PacketMove, Provider};
@@ -21,6 +21,9 @@ use crate::user::{AfterCopyIn, CopyOut, Undo};
 
 /// A packet of a program is refused when more than this many of them are in the queue already.
 const MAX_USER_PACKETS: usize = 4096;
+
+/// A further wait that will queue a packet in a port is registered, but raises a policy exception.
+const MANY_OBSERVERS: usize = 50_000;
 
 /// Most packets in all ports of the VM, those of pagers not counted, and waits that will queue one.
 const MAX_PACKETS: usize = 1 << 18;
@@ -119,14 +122,19 @@ impl Kernel {
     /// A wait will queue its packet in a port.
     pub(crate) fn observe(
         &mut self,
+        thread: ThreadId,
         id: PortId,
         key: u64,
         (object, observer): (ObjectRef, ObserverId),
     ) -> Result<(), Status> {
         self.count_packet()?;
         let port = self.ports.get_mut(&id).ok_or(Status::BAD_HANDLE)?;
+        let many = port.observers.len() >= MANY_OBSERVERS;
         port.observers
             .insert((key, observer.number), (object, observer));
+        if many {
+            self.raise_policy(thread, PolicyCode::PortTooManyObservers);
+        }
         Ok(())
     }
 

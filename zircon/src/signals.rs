@@ -154,7 +154,7 @@ impl Kernel {
             return Err(Status::NO_MEMORY);
         }
         let now = header.signals;
-        self.observe(port, key, (handle.object, id))?;
+        self.observe(caller.thread, port, key, (handle.object, id))?;
         if now.intersects(observer.trigger) && !options.contains(WaitAsyncOptions::EDGE) {
             self.forget_observer(port, key, id.number);
             self.notify(id, observer, now);

@@ -144,3 +144,18 @@ fn handle_table_full_no_memory() {
     m.handle_close(last).unwrap();
     assert!(m.vmo_create(4096, 0).is_ok());
 }
+
+/// The old handle makes room for the new one.
+#[test]
+fn handle_replace_in_a_full_table() {
+    let mut m = TestMachine::new();
+    m.unchecked = true;
+    let (vmo, out) = (m.vmo(1), m.alloc(4));
+    let args = [vmo.into(), u64::from(Rights::SAME_RIGHTS.bits()), out];
+    while m.call(N::HandleDuplicate, &args) == Status::OK {}
+    assert_eq!(m.call(N::HandleDuplicate, &args), Status::NO_MEMORY);
+    assert_eq!(m.call(N::HandleReplace, &args), Status::OK);
+    let new = m.peek_u32(out);
+    assert_eq!(m.handle_close(vmo), Err(Status::BAD_HANDLE));
+    assert_eq!(m.handle_close(new), Ok(()));
+}

@@ -280,3 +280,23 @@ fn port_full_raises_a_policy_exception() {
     assert_eq!(outcome, Outcome::Gone);
     assert_eq!(raised(&m), [PolicyCode::PortTooManyPackets]);
 }
+
+/// The 50,001st wait that will queue a packet in a port raises the exception.
+#[test]
+fn very_many_waits_on_a_port_raise_a_policy_exception() {
+    let mut m = TestMachine::new();
+    m.unchecked = true;
+    let port = m.port_create();
+    let mut event = 0;
+    for count in 0..50_000u64 {
+        if count % 4096 == 0 {
+            event = m.event_create();
+        }
+        let args = [event.into(), port.into(), count, 8, 0];
+        assert_eq!(m.call(N::ObjectWaitAsync, &args), Status::OK);
+    }
+    let args = [event.into(), port.into(), 0, 8, 0];
+    let outcome = m.call_on(m.main.thread, N::ObjectWaitAsync, &args);
+    assert_eq!(outcome, Outcome::Gone);
+    assert_eq!(raised(&m), [PolicyCode::PortTooManyObservers]);
+}
