@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod ci;
+mod coverage;
 mod guests;
 mod run;
 mod shell;
@@ -39,6 +40,8 @@ enum Command {
     },
     /// Check formatting, lints and documentation, then run all tests: what CI does
     Ci,
+    /// Measure which lines of the object core its tests reach
+    Coverage,
     /// Build the guest kernel, the built-in programs and the test guests, and say where they are
     Guests,
     /// Install zvmm, one file with everything inside, into cargo's bin directory
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Run => run::run(&workspace),
         Command::Test { arguments } => test::test(&workspace, &arguments),
         Command::Ci => ci::ci(&workspace),
+        Command::Coverage => coverage::coverage(&workspace),
         Command::Guests => guests::build(&workspace),
         Command::Install => guests::install(&workspace),
     });
