@@ -9,6 +9,7 @@
 mod calls;
 mod clones;
 mod common;
+mod corpus;
 mod hostile;
 mod model;
 mod scenarios;

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes to make decisions from, zeros when they run out.
 pub struct Source<'a> {
@@ -33,6 +34,10 @@ impl<'a> Source<'a> {
                 0
             };
         wide % end.max(1)
+    }
+
+    pub fn word(&mut self) -> u64 {
+        (0..8).fold(0, |word, _| word << 8 | u64::from(self.byte()))
     }
 
     /// One of these, each as often as its weight says.
@@ -89,6 +94,37 @@ pub fn failure(run: impl FnOnce()) -> Option<String> {
             .unwrap_or(&"panic")
             .to_string()
     }))
+}
+
+/// Runs a check for many seeds, on two threads; panics with the first failure. ZVMM_CASES says how many, ZVMM_SEED the first.
+pub fn each_seed(cases: u64, check: impl Fn(u64) -> Result<(), String> + Sync) {
+    let variable = |name, default| {
+        let value = std::env::var(name);
+        value.map_or(default, |value| value.parse().unwrap())
+    };
+    let (cases, first) = (variable("ZVMM_CASES", cases), variable("ZVMM_SEED", 1));
+    let next = AtomicU64::new(0);
+    let worker = || {
+        loop {
+            let case = next.fetch_add(1, Ordering::Relaxed);
+            if case >= cases {
+                return Ok(());
+            }
+            let seed = first.wrapping_add(case);
+            if let Err(why) = check(seed) {
+                next.store(cases, Ordering::Relaxed);
+                return Err(format!("seed {seed}: {why}"));
+            }
+        }
+    };
+    let results: Vec<Result<(), String>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..2).map(|_| scope.spawn(worker)).collect();
+        let results = threads.into_iter().map(|thread| thread.join().unwrap());
+        results.collect()
+    });
+    if let Some(failure) = results.into_iter().find_map(Result::err) {
+        panic!("{failure}");
+    }
 }
 
 /// The shortest list found that still fails: leaves out ever smaller pieces, then makes single entries simpler.

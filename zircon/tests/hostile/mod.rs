@@ -2,18 +2,20 @@
 //! random order: nothing panics or overflows, memory's contract holds, core and memory agree, and when the processes have
 //! ended nothing is left.
 
-use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+mod registers;
+
 use protocol::syscall::SyscallNumber as N;
-use protocol::{
-    ObjectType, PAGE_SIZE, PolicyAction, PolicyCondition, Rights, Status, USER_BASE, USER_END,
-};
+use protocol::{ObjectType, PAGE_SIZE, PolicyAction, PolicyCondition, Rights, Status};
 use zircon::{Access, ExceptionKind, JobPolicy, ObjectRef, ThreadId};
 
+use crate::common::random::{self, Source};
 use crate::common::{Order, SCRATCH, TestMachine};
+use registers::{Arg, ENTRIES, ITEMS};
 
 /// Most pages of storage: what is too much is refused, not performed.
 const LIMIT: u64 = 600;
+/// Most events of a run.
+const EVENTS: usize = 200;
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
@@ -31,165 +33,7 @@ enum Event {
     Exception(u8),
 }
 
-/// A register.
-#[derive(Clone, Copy, Debug)]
-enum Arg {
-    /// A handle value that may well be alive.
-    Handle(u8),
-    /// One of the handles the machine started with: to a VMO, a pager, a port.
-    Vmo(u8),
-    Pager(u8),
-    Port(u8),
-    Channel(u8),
-    Vmar(u8),
-    Job(u8),
-    /// One to an object that can be waited for.
-    Waitable(u8),
-    Task,
-    /// An address in or around what is mapped.
-    Address(u8, u16),
-    /// Pages, and a few bytes more or less.
-    Pages(u8, i8),
-    Option(u8),
-    Deadline(i16),
-    Raw(u64),
-}
-
-impl Arg {
-    fn value(self, first: &First) -> u64 {
-        let pick = |from: &[u32], n: u8| u64::from(from[usize::from(n) % from.len()]);
-        match self {
-            Arg::Vmo(n) => pick(&first.vmos, n),
-            Arg::Pager(n) => pick(&first.pagers, n),
-            Arg::Port(n) => pick(&first.ports, n),
-            Arg::Channel(n) => pick(&first.channels, n),
-            Arg::Vmar(n) => pick(&first.vmars, n),
-            Arg::Job(n) => pick(&first.jobs, n),
-            Arg::Waitable(n) => pick(&first.waitables, n),
-            Arg::Task => first.process.into(),
-            Arg::Handle(n) => u64::from(n % 24) << 2 | 3 | u64::from(n / 24 % 3) << 20,
-            Arg::Address(region, offset) => {
-                let base = match region % 8 {
-                    0..3 => SCRATCH,
-                    3 => SCRATCH + 0x10_0000,
-                    region => USER_BASE + u64::from(region - 4) * 16 * PAGE_SIZE,
-                };
-                base + u64::from(offset)
-            }
-            Arg::Pages(pages, more) => {
-                (u64::from(pages % 16) * PAGE_SIZE).wrapping_add(more as i64 as u64)
-            }
-            Arg::Option(n) => match n % 8 {
-                0..4 => 0,
-                4 => 2,
-                5 => 3,
-                6 => 8,
-                _ => 1 << (n / 8),
-            },
-            Arg::Deadline(at) => match at {
-                0 => i64::MAX as u64,
-                _ => (1_000 + i64::from(at)) as u64,
-            },
-            Arg::Raw(raw) => raw,
-        }
-    }
-}
-
-fn raw() -> impl Strategy<Value = u64> {
-    prop_oneof![
-        any::<u64>(),
-        (0u32..64).prop_map(|bit| 1 << bit),
-        (0u32..64, 0u64..9000).prop_map(|(bit, less)| (1u64 << bit).wrapping_sub(less)),
-        Just(u64::MAX),
-        Just(protocol::MAX_VMO_SIZE),
-        Just(USER_END),
-    ]
-}
-
-/// What a call's register wants; now and then anything at all.
-fn arg(kind: char) -> BoxedStrategy<Arg> {
-    let wanted = match kind {
-        'h' => (0u8..72).prop_map(Arg::Handle).boxed(),
-        'v' => any::<u8>().prop_map(Arg::Vmo).boxed(),
-        'g' => any::<u8>().prop_map(Arg::Pager).boxed(),
-        'q' => any::<u8>().prop_map(Arg::Port).boxed(),
-        'k' => any::<u8>().prop_map(Arg::Channel).boxed(),
-        'm' => any::<u8>().prop_map(Arg::Vmar).boxed(),
-        't' => Just(Arg::Task).boxed(),
-        'J' => any::<u8>().prop_map(Arg::Job).boxed(),
-        'x' => any::<u8>().prop_map(Arg::Waitable).boxed(),
-        'K' => (1u64..4).prop_map(Arg::Raw).boxed(),
-        'n' => (0u64..66).prop_map(Arg::Raw).boxed(),
-        'N' => (0u64..4).prop_map(Arg::Raw).boxed(),
-        'T' => prop::sample::select(vec![0u64, 0x0100_0000, 0x0100_0000])
-            .prop_map(Arg::Raw)
-            .boxed(),
-        'I' => (0u64..64).prop_map(|n| Arg::Raw(ITEMS + 12 * n)).boxed(),
-        'P' => (0u64..64).prop_map(|n| Arg::Raw(ENTRIES + 12 * n)).boxed(),
-        'a' => (any::<u8>(), any::<u16>())
-            .prop_map(|(region, offset)| Arg::Address(region, offset & 0xFFF8))
-            .boxed(),
-        'p' => prop_oneof![
-            4 => any::<u8>().prop_map(|pages| Arg::Pages(pages, 0)),
-            1 => any::<(u8, i8)>().prop_map(|(pages, more)| Arg::Pages(pages, more)),
-        ]
-        .boxed(),
-        'o' => any::<u8>().prop_map(Arg::Option).boxed(),
-        's' => prop::sample::select(vec![
-            0u64,
-            8,
-            1 << 24,
-            1 << 25,
-            3 << 24,
-            1 << 31,
-            0xD0EF,
-            0x4C,
-        ])
-        .prop_map(Arg::Raw)
-        .boxed(),
-        'i' => prop::sample::select(vec![1u64, 2, 0x17, 0x1000_0017, 0x3000_0017])
-            .prop_map(Arg::Raw)
-            .boxed(),
-        'j' => prop::sample::select(vec![2u64, 3, 4, 17, 17, 17])
-            .prop_map(Arg::Raw)
-            .boxed(),
-        'c' => prop::sample::select(vec![8u64, 8, 8, 0x28, 0xC, 1, 0x10])
-            .prop_map(Arg::Raw)
-            .boxed(),
-        'w' => prop::sample::select(vec![
-            0u64,
-            1,
-            1,
-            3,
-            3,
-            3,
-            0x13,
-            0x23,
-            0x23,
-            0x403,
-            0x2003,
-            0x1000_0003,
-            0x9003,
-        ])
-        .prop_map(Arg::Raw)
-        .boxed(),
-        'l' => prop::sample::select(vec![0u64, 0x80, 0x1C0, 0x1C0, 0x3C8, 0x1D0, 0x1D0, 0x21C0])
-            .prop_map(Arg::Raw)
-            .boxed(),
-        'y' => prop::sample::select(vec![1u64, 1, 2, 3, 10, 10, 12, 13, 13, 14])
-            .prop_map(Arg::Raw)
-            .boxed(),
-        'e' => (0u8..16).prop_map(|pages| Arg::Pages(pages, 0)).boxed(),
-        'b' => (any::<u8>(), 0u16..8)
-            .prop_map(|(region, page)| Arg::Address(region, page << 12))
-            .boxed(),
-        'z' => Just(Arg::Raw(0)).boxed(),
-        'd' => (-50i16..3000).prop_map(Arg::Deadline).boxed(),
-        _ => raw().prop_map(Arg::Raw).boxed(),
-    };
-    prop_oneof![15 => wanted, 1 => raw().prop_map(Arg::Raw)].boxed()
-}
-
+/// What the registers of a call are for, as letters of [`Arg::decode`].
 fn shape(number: N) -> &'static str {
     match number {
         N::ClockGetMonotonic | N::ThreadExit => "",
@@ -261,8 +105,7 @@ fn shape(number: N) -> &'static str {
     }
 }
 
-fn call() -> impl Strategy<Value = Event> {
-    let numbers: Vec<N> = N::ALL.to_vec();
+fn call(source: &mut Source<'_>) -> Event {
     // What ends the caller comes rarely, or there is little left to see.
     let weight = |number: &N| match number {
         N::ProcessExit => 1,
@@ -270,31 +113,27 @@ fn call() -> impl Strategy<Value = Event> {
         N::VmarMap | N::PagerSupplyPages | N::VmoRead | N::VmoWrite | N::PagerCreateVmo => 40,
         _ => 15,
     };
-    let calls = numbers
-        .into_iter()
-        .map(|number| {
-            let kinds: Vec<char> = format!("{:r<8}", shape(number)).chars().collect();
-            let args = kinds.into_iter().map(arg).collect::<Vec<_>>();
-            let event = (any::<u8>(), args).prop_map(move |(thread, args)| {
-                Event::Call(thread, number as u64, args.try_into().unwrap())
-            });
-            (weight(&number), event.boxed())
-        })
-        .collect::<Vec<_>>();
-    proptest::strategy::Union::new_weighted(calls)
+    let number = N::ALL[source.weighted(N::ALL, weight)];
+    let thread = source.byte();
+    let mut args = [Arg::Raw(0); 8];
+    let kinds = shape(number).chars().chain(std::iter::repeat('r'));
+    for (arg, kind) in args.iter_mut().zip(kinds) {
+        *arg = Arg::decode(kind, source);
+    }
+    Event::Call(thread, number as u64, args)
 }
 
-fn event() -> impl Strategy<Value = Event> {
-    prop_oneof![
-        40 => call(),
-        6 => (any::<u8>(), arg('a'), any::<u8>()).prop_map(|(t, at, access)| Event::Touch(t, at, access)),
-        12 => any::<u8>().prop_map(Event::Perform),
-        2 => any::<u16>().prop_map(Event::Time),
-        3 => Just(Event::Flushes),
-        3 => any::<bool>().prop_map(Event::Host),
-        1 => prop::bool::weighted(0.2).prop_map(Event::NoMemory),
-        1 => any::<u8>().prop_map(Event::Exception),
-    ]
+fn event(source: &mut Source<'_>) -> Event {
+    match source.below(68) {
+        0..40 => call(source),
+        40..46 => Event::Touch(source.byte(), Arg::decode('a', source), source.byte()),
+        46..58 => Event::Perform(source.byte()),
+        58..60 => Event::Time(source.below(1 << 16) as u16),
+        60..63 => Event::Flushes,
+        63..66 => Event::Host(source.below(2) == 1),
+        66 => Event::NoMemory(source.below(5) == 0),
+        _ => Event::Exception(source.byte()),
+    }
 }
 
 /// Handles that the first process starts with.
@@ -308,10 +147,6 @@ struct First {
     waitables: Vec<u32>,
     process: u32,
 }
-
-/// Where items for `zx_object_wait_many` stand, and entries of policies.
-const ITEMS: u64 = SCRATCH + 0x20_0000;
-const ENTRIES: u64 = SCRATCH + 0x30_0000;
 
 /// Jobs of some depth, and the root job rarely.
 fn jobs(m: &mut TestMachine) -> Vec<u32> {
@@ -431,7 +266,7 @@ fn machine(seed: u64) -> (TestMachine, Vec<ThreadId>, First) {
     (m, threads, first)
 }
 
-fn run(seed: u64, events: Vec<Event>) {
+fn run(seed: u64, events: &[Event]) {
     let (mut m, mut threads, first) = machine(seed);
     for event in events {
         threads.extend(
@@ -441,7 +276,7 @@ fn run(seed: u64, events: Vec<Event>) {
                 .collect::<Vec<_>>(),
         );
         let pick = |n: u8| threads[usize::from(n) % threads.len()];
-        match event {
+        match *event {
             // A thread that waits makes no calls.
             Event::Call(thread, ..) | Event::Touch(thread, ..) if m.waits(pick(thread)) => {}
             Event::Call(thread, number, args) => {
@@ -517,22 +352,34 @@ fn end(m: &mut TestMachine, threads: &[ThreadId]) {
     }
 }
 
+/// What bytes stand for: a seed, and what happens.
+fn decode(bytes: &[u8]) -> (u64, Vec<Event>) {
+    let mut source = Source::new(bytes);
+    let seed = source.word();
+    let mut events = Vec::new();
+    while !source.is_empty() && events.len() < EVENTS {
+        events.push(event(&mut source));
+    }
+    (seed, events)
+}
+
+/// Plays what bytes stand for; it panics if anything is not as it has to be.
+pub fn play(bytes: &[u8]) {
+    let (seed, events) = decode(bytes);
+    run(seed, &events);
+}
+
 #[test]
 fn random_registers() {
-    let cases = std::env::var("ZVMM_CASES").map_or(1_000, |cases| cases.parse().unwrap());
-    let config = Config {
-        cases,
-        failure_persistence: None,
-        max_shrink_iters: 20_000,
-        ..Config::default()
-    };
-    let events = prop::collection::vec(event(), 20..150);
-    let mut runner = TestRunner::new(config);
-    let result = runner.run(&(any::<u64>(), events), |(seed, events)| {
-        run(seed, events);
-        Ok(())
+    random::each_seed(1_000, |case| {
+        let length = 300 + case % 1_500;
+        let (seed, events) = decode(&random::bytes(case, length as usize));
+        let fails = |events: &[Event]| random::failure(|| run(seed, events));
+        let Some(_) = fails(&events) else {
+            return Ok(());
+        };
+        let short = random::shrink(&events, |_| Vec::new(), |events| fails(events).is_some());
+        let why = fails(&short).unwrap();
+        Err(format!("{why}\norder {seed:#x}, {short:#?}"))
     });
-    if let Err(failure) = result {
-        panic!("{failure}");
-    }
 }
