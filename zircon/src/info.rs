@@ -177,8 +177,8 @@ impl Kernel {
                 let ObjectRef::Vmo(id) = handle.object else {
                     return Err(Status::WRONG_TYPE);
                 };
-                let vmo = self.vmos.get(&self.sized(id)).ok_or(Status::INTERNAL)?;
-                vmo.stream_size.to_le_bytes().to_vec()
+                let size = self.stream_size(id).ok_or(Status::INTERNAL)?;
+                size.to_le_bytes().to_vec()
             }
             _ => return Err(Status::NOT_SUPPORTED),
         };
@@ -247,7 +247,7 @@ impl Kernel {
             }
             property::VMO_CONTENT_SIZE => {
                 let (id, _) = self.typed::<VmoId>(process, raw, Rights::WRITE)?;
-                self.begin_content_size(id, word().ok_or(Status::INTERNAL)?)
+                self.begin_stream_size(id, word().ok_or(Status::INTERNAL)?)
             }
             _ => {
                 let (id, _) = self.typed::<ThreadId>(process, raw, Rights::empty())?;

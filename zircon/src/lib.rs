@@ -13,7 +13,7 @@
 //! | `vmo`, `pages`, `zero_slots`, `intervals` | one VMO; the state of its pages, with and without storage |
 //! | `room`, `reclaim`, `candidates`, `discard` | the limit on pages; giving pages back; the queue of those that can go; discardable VMOs |
 //! | `look`, `ready` | what a VMO shows, through the VMOs it was cloned from; making pages ready for an operation |
-//! | `vmo_calls`, `resize`, `transfer` | create, size; set_size and content size; read and write |
+//! | `vmo_calls`, `resize`, `stream_size`, `transfer` | create, size; set_size; content size; read and write |
 //! | `children`, `clone` | children of VMOs and the tree of them; making clones |
 //! | `frozen`, `conceal` | what clones share; hiding what they showed |
 //! | `resource`, `device_vmo`, `cache` | resources and BTIs; contiguous and physical VMOs; cache policy, executable VMOs |
@@ -72,6 +72,7 @@ mod room;
 mod sequence;
 mod signals;
 mod source;
+mod stream_size;
 mod supply;
 mod task;
 mod transfer;

@@ -1,4 +1,4 @@
-//! Changing a VMO's size and content size.
+//! Changing a VMO's size.
 //!
 //! A VMO has its new size at once; then the pages of the cut are dropped, then what lies between the new content size and the end of its
 //! page is zeroed, for which the page may have to be asked for.
@@ -7,7 +7,6 @@ use std::ops::Range;
 
 use protocol::{MAX_VMO_SIZE, PAGE_SIZE, RawHandle, Rights, Status};
 
-use crate::flush::flushing;
 use crate::handle::require;
 use crate::ids::{Token, VmoId};
 use crate::kernel::{Begin, Caller, Kernel};
@@ -59,62 +58,6 @@ impl Kernel {
             rest: None,
         };
         self.begin(caller, Body::Resize(resizing), vec![id])
-    }
-
-    /// Sets the content size: what lies between the smaller of old and new one and the VMO's end becomes zero.
-    pub(crate) fn set_content_size(
-        &mut self,
-        id: VmoId,
-        size: u64,
-    ) -> Result<Option<Body>, Status> {
-        let id = self.sized(id);
-        let vmo = self.vmos.get_mut(&id).ok_or(Status::BAD_STATE)?;
-        if size > vmo.size {
-            return Err(Status::OUT_OF_RANGE);
-        }
-        if size == vmo.stream_size {
-            return Ok(None);
-        }
-        let old = std::mem::replace(&mut vmo.stream_size, size);
-        let from = size.min(old);
-        let length = vmo.size - from;
-        let mapped = match size < old {
-            true => self.mapped_beyond_stream(id, size),
-            false => Vec::new(),
-        };
-        let (root, start) = self.root(id, from);
-        let end = start + length;
-        // What lies beyond a slice's content may be content of its parent.
-        let content = match root == id {
-            true => start + (size - from),
-            false => end,
-        };
-        if let Some(root) = self.vmos.get_mut(&root) {
-            root.modified = true;
-        }
-        let zeroing = Body::StreamSize(Zeroing::of_content(root, start, content, end));
-        Ok(Some(match mapped.is_empty() {
-            true => zeroing,
-            false => flushing(mapped, Some(zeroing)),
-        }))
-    }
-
-    /// Zeros what a change of content size uncovered; another change may have cut it off.
-    pub(crate) fn step_stream_size(
-        &mut self,
-        token: Token,
-        op: &mut Op,
-        zeroing: &mut Zeroing,
-    ) -> StepResult {
-        if !op.holds.contains(&zeroing.vmo) {
-            // A property's value was copied in before the VMO was known.
-            self.hold(zeroing.vmo);
-            op.holds.push(zeroing.vmo);
-        }
-        match self.step_zeroing(token, op, zeroing) {
-            Err(Status::OUT_OF_RANGE) => OK,
-            result => result,
-        }
     }
 
     pub(crate) fn step_resize(
@@ -245,14 +188,6 @@ impl Kernel {
         let clean: Vec<u64> = clean.collect();
         for run in crate::pages::runs(clean) {
             self.drop_run(None, id, run);
-        }
-    }
-
-    /// `ZX_PROP_VMO_CONTENT_SIZE` was given.
-    pub(crate) fn begin_content_size(&mut self, id: VmoId, size: u64) -> StepResult {
-        match self.set_content_size(id, size)? {
-            Some(body) => Ok(Step::Become(body)),
-            None => OK,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The system calls as functions: arguments to registers, results from user memory.
 
-use protocol::options::{VmarOp, VmoOp, property};
+use protocol::options::{PagerOp, VmarOp, VmoOp, property};
 use protocol::syscall::SyscallNumber as N;
 use protocol::{PAGE_SIZE, PortPacket, Rights, Status};
 use zircon::{Pages, ThreadId, Token};
@@ -273,6 +273,61 @@ impl TestMachine {
         result
     }
 
+    pub fn pager_op_range(
+        &mut self,
+        pager: u32,
+        op: PagerOp,
+        vmo: u32,
+        pages: std::ops::Range<u64>,
+        data: u64,
+    ) -> Result<(), Status> {
+        let (offset, length) = (
+            pages.start * PAGE_SIZE,
+            (pages.end - pages.start) * PAGE_SIZE,
+        );
+        let args = [handle(pager), op as u64, handle(vmo), offset, length, data];
+        self.done(N::PagerOpRange, &args)
+    }
+
+    /// The dirty ranges of some pages: (first page, end page, zeros without storage).
+    pub fn dirty_ranges(
+        &mut self,
+        pager: u32,
+        vmo: u32,
+        pages: std::ops::Range<u64>,
+    ) -> Vec<(u64, u64, bool)> {
+        let at = self.alloc(4096);
+        let (buffer, counts) = (at + 16, at);
+        let args = [
+            handle(pager),
+            handle(vmo),
+            pages.start * PAGE_SIZE,
+            (pages.end - pages.start) * PAGE_SIZE,
+            buffer,
+            4000,
+            counts,
+            counts + 8,
+        ];
+        self.done(N::PagerQueryDirtyRanges, &args).unwrap();
+        let actual = self.peek_u64(counts);
+        assert_eq!(self.peek_u64(counts + 8), actual, "all there are");
+        let record = |entry: u64| {
+            let word = |n: u64| self.peek_u64(buffer + entry * 24 + n * 8);
+            let first = word(0) / PAGE_SIZE;
+            assert!(word(2) <= 1, "options");
+            (first, first + word(1) / PAGE_SIZE, word(2) == 1)
+        };
+        (0..actual).map(record).collect()
+    }
+
+    /// Whether a VMO was modified since this was last asked.
+    pub fn was_modified(&mut self, pager: u32, vmo: u32) -> bool {
+        let at = self.alloc(4);
+        let args = [handle(pager), handle(vmo), 1, at, 4];
+        self.done(N::PagerQueryVmoStats, &args).unwrap();
+        self.peek_u32(at) == 1
+    }
+
     // ---- ports
 
     pub fn port_create(&mut self) -> u32 {
@@ -391,6 +446,16 @@ impl TestMachine {
         self.poke(at, &size.to_le_bytes());
         let number = u64::from(property::VMO_CONTENT_SIZE);
         self.done(N::ObjectSetProperty, &[handle(raw), number, at, 8])
+    }
+
+    pub fn vmo_get_stream_size(&mut self, vmo: u32) -> Result<u64, Status> {
+        let out = self.alloc(8);
+        self.done(N::VmoGetStreamSize, &[handle(vmo), out])?;
+        Ok(self.peek_u64(out))
+    }
+
+    pub fn vmo_set_stream_size(&mut self, vmo: u32, size: u64) -> Result<(), Status> {
+        self.done(N::VmoSetStreamSize, &[handle(vmo), size])
     }
 
     // ---- mappings

@@ -459,6 +459,21 @@ impl TestMachine {
         panic!("a touch of {address:#x} never goes through");
     }
 
+    /// A store of one byte as the processor makes it: no fault where the page is there and permits it, or its writes are noted only.
+    pub fn store(&mut self, thread: ThreadId, address: u64, byte: u8) -> Touch {
+        if !self.kernel.is_present(thread, address, Access::Write) {
+            let touch = self.touch(thread, address, Access::Write);
+            if touch != Touch::Done {
+                return touch;
+            }
+        }
+        let run = self.kernel.mapped_run(self.main.process, address).unwrap();
+        let page = run.page + (address - run.address) / PAGE_SIZE;
+        let content = self.memory.page_mut(run.vmo, page).unwrap();
+        content[(address % PAGE_SIZE) as usize] = byte;
+        Touch::Done
+    }
+
     /// One fault; it may park.
     pub fn fault(&mut self, thread: ThreadId, address: u64, access: Access) {
         let outcome = self.kernel.page_fault(self.now, thread, address, access);
