@@ -49,7 +49,8 @@ impl Kernel {
             || vmo
                 .options
                 .contains(protocol::options::VmoOptions::DISCARDABLE);
-        if vmo.mappings > 0
+        if !vmo.pins.is_empty()
+            || vmo.mappings > 0
             || !vmo.children.is_empty()
             || child
             || (special && policy != CachePolicy::Cached)

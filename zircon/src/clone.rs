@@ -89,6 +89,10 @@ impl Kernel {
             return Err(Status::NOT_SUPPORTED);
         }
         self.check_cached(child.parent)?;
+        // What devices use cannot become somebody else's.
+        if vmo.source().is_none() && !vmo.pins.is_empty() {
+            return Err(Status::BAD_STATE);
+        }
         let modified = self.is_modified_snapshot(child, root, vmo)?;
         let first = start / PAGE_SIZE;
         let shown = self.size(child.parent).saturating_sub(child.offset);
@@ -159,6 +163,9 @@ impl Kernel {
     /// Freezes what a VMO owns, once that is possible; says what to wait for.
     fn freeze(&mut self, token: Token, id: VmoId) -> Result<Waiting, Status> {
         let vmo = self.vmos.get_mut(&id).ok_or(Status::INTERNAL)?;
+        if !vmo.pins.is_empty() {
+            return Err(Status::BAD_STATE);
+        }
         if vmo.resizing {
             vmo.busy_waiters.push(token);
             return Ok(Waiting::Busy(id));

@@ -33,6 +33,7 @@ impl Vmo {
     fn can_be_discarded(&self) -> bool {
         self.options.contains(VmoOptions::DISCARDABLE)
             && self.lock.count == 0
+            && self.pins.is_empty()
             && self.pages.resident() > 0
     }
 }

@@ -12,6 +12,7 @@ use crate::kernel::{Begin, Caller, Kernel, Started};
 use crate::map::MapArgs;
 use crate::op::{Body, OK, StepResult};
 use crate::pager_ops::PagerOpArgs;
+use crate::pin::PinArgs;
 use crate::range_ops::RangeArgs;
 use crate::supply::SupplyArgs;
 use crate::user::AfterCopyIn;
@@ -211,9 +212,21 @@ impl Kernel {
             N::VmoTransferData => Err(Status::BAD_SYSCALL),
             N::IommuCreate => self.sys_iommu_create(caller, h0, a1 as u32, a3, a4),
             N::BtiCreate => self.sys_bti_create(caller, h0, a1 as u32, a3),
-            N::BtiPin => Err(Status::BAD_SYSCALL),
-            N::BtiReleaseQuarantine => Err(Status::BAD_SYSCALL),
-            N::PmtUnpin => Err(Status::BAD_SYSCALL),
+            N::BtiPin => {
+                let args = PinArgs {
+                    bti: h0,
+                    options: a1 as u32,
+                    vmo: h2,
+                    offset: a3,
+                    size: a4,
+                    addresses: a5,
+                    count: a6,
+                    out: a7,
+                };
+                self.sys_bti_pin(caller, args)
+            }
+            N::BtiReleaseQuarantine => self.sys_bti_release_quarantine(caller, h0),
+            N::PmtUnpin => self.sys_pmt_unpin(caller, h0),
         }
     }
 

@@ -27,6 +27,8 @@ ids! {
     JobId,
     /// A pager.
     PagerId,
+    /// A pinned memory token.
+    PmtId,
     /// A port.
     PortId,
     /// A process.
@@ -58,6 +60,8 @@ pub enum ObjectRef {
     Job(JobId),
     /// A pager.
     Pager(PagerId),
+    /// A pinned memory token.
+    Pmt(PmtId),
     /// A port.
     Port(PortId),
     /// A process.
@@ -82,6 +86,7 @@ impl ObjectRef {
             | ObjectRef::Iommu(IommuId(koid))
             | ObjectRef::Job(JobId(koid))
             | ObjectRef::Pager(PagerId(koid))
+            | ObjectRef::Pmt(PmtId(koid))
             | ObjectRef::Port(PortId(koid))
             | ObjectRef::Process(ProcessId(koid))
             | ObjectRef::Resource(ResourceId(koid))
@@ -100,6 +105,7 @@ impl ObjectRef {
             ObjectRef::Iommu(_) => ObjectType::Iommu,
             ObjectRef::Job(_) => ObjectType::Job,
             ObjectRef::Pager(_) => ObjectType::Pager,
+            ObjectRef::Pmt(_) => ObjectType::Pmt,
             ObjectRef::Port(_) => ObjectType::Port,
             ObjectRef::Process(_) => ObjectType::Process,
             ObjectRef::Resource(_) => ObjectType::Resource,

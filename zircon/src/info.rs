@@ -50,6 +50,7 @@ impl Kernel {
                 return self.info_process_maps(caller, raw, topic, out);
             }
             info::TOPIC_RESOURCE => self.info_resource(handle)?,
+            info::TOPIC_BTI => self.info_bti(handle)?,
             _ => return Err(Status::NOT_SUPPORTED),
         };
         let fits = out.size >= record.len() as u64;

@@ -9,8 +9,8 @@ use crate::candidates::Candidates;
 use crate::channel::Channel;
 use crate::handle::Handle;
 use crate::ids::{
-    BtiId, ChannelId, EventId, IommuId, JobId, PagerId, PortId, ProcessId, ResourceId, ThreadId,
-    Token, VmarId, VmoId,
+    BtiId, ChannelId, EventId, IommuId, JobId, PagerId, PmtId, PortId, ProcessId, ResourceId,
+    ThreadId, Token, VmarId, VmoId,
 };
 use crate::job::Job;
 use crate::look::Seen;
@@ -18,6 +18,7 @@ use crate::memory::MemoryOpId;
 use crate::memory_ops::InFlight;
 use crate::op::{Body, Op, Waiting};
 use crate::pager_calls::Pager;
+use crate::pin::Pmt;
 use crate::port::Port;
 use crate::reclaim::Reclaimed;
 use crate::resource::{Bti, Iommu, Resource};
@@ -64,6 +65,7 @@ pub struct Kernel {
     pub(crate) jobs: BTreeMap<JobId, Job>,
     pub(crate) events: BTreeMap<EventId, Event>,
     pub(crate) pagers: BTreeMap<PagerId, Pager>,
+    pub(crate) pmts: BTreeMap<PmtId, Pmt>,
     pub(crate) ports: BTreeMap<PortId, Port>,
     pub(crate) processes: BTreeMap<ProcessId, Process>,
     pub(crate) resources: BTreeMap<ResourceId, Resource>,
@@ -146,6 +148,7 @@ impl Kernel {
             jobs: BTreeMap::new(),
             events: BTreeMap::new(),
             pagers: BTreeMap::new(),
+            pmts: BTreeMap::new(),
             ports: BTreeMap::new(),
             processes: BTreeMap::new(),
             resources: BTreeMap::new(),

@@ -16,7 +16,7 @@
 //! | `vmo_calls`, `resize`, `stream_size`, `transfer` | create, size; set_size; content size; read and write |
 //! | `children`, `clone` | children of VMOs and the tree of them; making clones |
 //! | `frozen`, `conceal` | what clones share; hiding what they showed |
-//! | `resource`, `device_vmo`, `cache` | resources and BTIs; contiguous and physical VMOs; cache policy, executable VMOs |
+//! | `resource`, `pin`, `device_vmo`, `cache` | resources and BTIs; pinning; contiguous and physical VMOs; cache policy, executable VMOs |
 //! | `range_ops`, `zeroing` | op_range; making ranges zero |
 //! | `source`, `pager_calls`, `supply` | page requests; pagers; supply_pages |
 //! | `pager_ops`, `dirty`, `writeback`, `dirty_query` | pager_op_range; what was written to; writing it back; asking for it |
@@ -61,6 +61,7 @@ mod op;
 mod pager_calls;
 mod pager_ops;
 mod pages;
+mod pin;
 mod policy;
 mod port;
 mod range_ops;
@@ -88,8 +89,8 @@ mod zero_slots;
 mod zeroing;
 
 pub use ids::{
-    BtiId, ChannelId, EventId, IommuId, JobId, ObjectRef, PagerId, PortId, ProcessId, ResourceId,
-    ThreadId, Token, VmarId,
+    BtiId, ChannelId, EventId, IommuId, JobId, ObjectRef, PagerId, PmtId, PortId, ProcessId,
+    ResourceId, ThreadId, Token, VmarId,
 };
 pub use intervals::Intervals;
 pub use kernel::{FaultOutcome, Kernel, SyscallOutcome, VmoUsage};

@@ -207,6 +207,7 @@ impl Kernel {
             ObjectRef::Iommu(id) => self.drop_iommu(id),
             ObjectRef::Job(id) => self.drop_job(id),
             ObjectRef::Pager(id) => self.drop_pager(id),
+            ObjectRef::Pmt(id) => self.drop_pmt(id),
             ObjectRef::Port(id) => self.drop_port(id),
             ObjectRef::Thread(id) => self.drop_thread(id),
             // A VMO's life is counted by its references.
@@ -232,6 +233,7 @@ impl Kernel {
             ObjectRef::Iommu(id) => self.iommus.get_mut(&id).map(|iommu| &mut iommu.header),
             ObjectRef::Job(id) => self.jobs.get_mut(&id).map(|job| &mut job.header),
             ObjectRef::Pager(id) => self.pagers.get_mut(&id).map(|pager| &mut pager.header),
+            ObjectRef::Pmt(id) => self.pmts.get_mut(&id).map(|pmt| &mut pmt.header),
             ObjectRef::Port(id) => self.ports.get_mut(&id).map(|port| &mut port.header),
             ObjectRef::Process(id) => self
                 .processes

@@ -75,6 +75,8 @@ pub(crate) enum Body {
     VmarRange(crate::vmar_range::VmarRange),
     /// Waits for page tables to be flushed.
     Flush(crate::flush::Flushing),
+    /// `zx_bti_pin`.
+    Pin(crate::pin::Pinning),
     /// Gives a contiguous VMO its pages.
     Contiguous(crate::device_vmo::Contiguous),
 }
@@ -212,6 +214,7 @@ impl Kernel {
             Body::RangeOp(range) => self.step_range_op(token, op, range),
             Body::VmarRange(range) => self.step_vmar_range(token, op, range),
             Body::Flush(flushing) => self.step_flush(token, flushing),
+            Body::Pin(pinning) => self.step_pin(token, op, pinning),
             Body::Contiguous(contiguous) => self.step_contiguous(token, op, contiguous),
         };
         op.body = body;
@@ -345,6 +348,7 @@ impl Kernel {
         match &op.body {
             Body::CopyOut(copy) => self.undo(&copy.undo),
             Body::FutexWait(wait) => self.leave_futex(wait.process, wait.address, token),
+            Body::Pin(pinning) => self.unpin(pinning.pmt),
             Body::Wait(wait) => self.leave_objects(wait),
             _ => {}
         }

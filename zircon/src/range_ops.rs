@@ -159,6 +159,8 @@ impl Kernel {
                 if !(offset | length).is_multiple_of(PAGE_SIZE) {
                     return Err(Status::INVALID_ARGS);
                 }
+                let (vmo, start) = self.root(id, offset);
+                self.check_unpinned(vmo, start, length)?;
                 if self.is_contiguous(id) {
                     return Err(Status::NOT_SUPPORTED);
                 }

@@ -75,7 +75,7 @@ fn can_go(vmo: &Vmo, page: u64) -> bool {
         PageState::Clean => source.is_some_and(|source| source.state == SourceState::Attached),
         _ => false,
     };
-    again && !vmo.pages.has(page, Mark::Needed)
+    again && !vmo.pages.has(page, Mark::Needed) && !vmo.is_pinned(&(page..page + 1))
 }
 
 impl Kernel {

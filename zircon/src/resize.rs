@@ -131,6 +131,9 @@ impl Kernel {
         let rounded = page_round(size).ok_or(Status::OUT_OF_RANGE)?;
         let vmo = self.vmos.get_mut(&id).ok_or(Status::BAD_STATE)?;
         let (old, new) = (vmo.page_count(), rounded / PAGE_SIZE);
+        if vmo.is_pinned(&(new..old)) {
+            return Err(Status::BAD_STATE);
+        }
         vmo.size = rounded;
         vmo.stream_size = size;
         vmo.modified = true;

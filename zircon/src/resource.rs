@@ -11,7 +11,7 @@ use protocol::{RawHandle, Rights, Signals, Status};
 
 use crate::handle::{Handle, require};
 use crate::header::Header;
-use crate::ids::{BtiId, IommuId, ObjectRef, ResourceId, VmoId};
+use crate::ids::{BtiId, IommuId, ObjectRef, PmtId, ResourceId, VmoId};
 use crate::kernel::{Begin, Caller, Kernel};
 
 /// What a resource permits.
@@ -49,6 +49,10 @@ pub(crate) struct Iommu {
 pub(crate) struct Bti {
     pub header: Header,
     iommu: IommuId,
+    /// Tokens that pin memory for it.
+    pub pmts: BTreeSet<PmtId>,
+    /// Tokens whose handles are closed, but whose pages are still pinned.
+    pub quarantine: BTreeSet<PmtId>,
 }
 
 impl Kernel {
@@ -160,6 +164,8 @@ impl Kernel {
         let bti = Bti {
             header: Header::new(Signals::empty()),
             iommu,
+            pmts: BTreeSet::new(),
+            quarantine: BTreeSet::new(),
         };
         self.btis.insert(id, bti);
         let owner = self.iommus.get_mut(&iommu).ok_or(Status::INTERNAL)?;
@@ -175,8 +181,13 @@ impl Kernel {
         }
     }
 
-    /// The last handle of a BTI is closed.
+    /// The last handle of a BTI is closed, or it pins less: it lives on while it pins anything.
     pub(crate) fn drop_bti(&mut self, id: BtiId) {
+        let unused =
+            |bti: &Bti| bti.header.handles == 0 && bti.pmts.is_empty() && bti.quarantine.is_empty();
+        if !self.btis.get(&id).is_some_and(unused) {
+            return;
+        }
         let Some(bti) = self.btis.remove(&id) else {
             return;
         };

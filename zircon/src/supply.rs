@@ -98,9 +98,10 @@ impl Kernel {
         if self.is_pager_backed(aux) || self.is_physical(aux) || self.is_contiguous(aux) {
             return Err(Status::NOT_SUPPORTED);
         }
+        let (aux_root, aux_start) = self.root(aux, aux_offset);
+        self.check_unpinned(aux_root, aux_start, length)?;
         let aux_size = self.size(aux);
         check_range(aux_offset, length, aux_size)?;
-        let (aux_root, aux_start) = self.root(aux, aux_offset);
         let supply = Supply {
             vmo,
             page: offset / PAGE_SIZE,
@@ -170,6 +171,9 @@ impl Kernel {
             return Err(Status::NOT_FOUND);
         }
         check_range(supply.aux_page, supply.count, aux.page_count())?;
+        if aux.is_pinned(&(supply.aux_page..supply.aux_page + supply.count)) {
+            return Err(Status::BAD_STATE);
+        }
         check_range(supply.page, supply.count, vmo.page_count())?;
         match vmo.source() {
             Some(source) if source.state == SourceState::Attached => Ok(()),

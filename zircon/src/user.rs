@@ -97,6 +97,8 @@ pub(crate) enum Undo {
     Handles(ProcessId, Vec<RawHandle>),
     /// Take back the lock of a VMO, whose pages had been discarded or not.
     Lock(VmoId, bool),
+    /// Unpin what nobody learned of.
+    Pin(ProcessId, RawHandle),
     /// Unmap the mapping that nobody learned of.
     Mapping(ProcessId, u64, u64),
     /// Destroy the VMAR, and close the handle to it, that nobody learned of.
@@ -357,6 +359,7 @@ impl Kernel {
                 }
             }
             Undo::Lock(vmo, discarded) => self.unlock(*vmo, *discarded),
+            Undo::Pin(process, handle) => self.unpin_handle(*process, *handle),
             Undo::Mapping(process, address, length) => {
                 self.remove_mappings(*process, *address, *length)
             }

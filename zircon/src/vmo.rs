@@ -13,6 +13,7 @@ use crate::ids::{Token, VmoId};
 use crate::look::Cow;
 use crate::memory::{MemoryOpId, Writes};
 use crate::pages::{PageMap, PageState};
+use crate::pin::Pinned;
 use crate::sequence::Sequence;
 use crate::source::{PageSource, SourceState};
 use crate::zero_slots::{ZeroKind, ZeroSlots};
@@ -49,6 +50,8 @@ pub(crate) struct Vmo {
     pub zero: ZeroSlots,
     /// A pager's VMO was changed by a program since this was last asked for.
     pub modified: bool,
+    /// Pages that devices may use.
+    pub pins: Vec<Pinned>,
     /// Memory operations under way.
     pub busy: Vec<Busy>,
     /// Operations to look again when a memory operation on this VMO ends.
@@ -122,6 +125,7 @@ impl Vmo {
             pages: PageMap::default(),
             zero: ZeroSlots::default(),
             modified: false,
+            pins: Vec::new(),
             busy: Vec::new(),
             busy_waiters: Vec::new(),
             resizing: false,
@@ -276,6 +280,21 @@ impl Vmo {
     /// State of a page.
     pub fn state(&self, page: u64) -> PageState {
         self.state_run(page, 1).0
+    }
+
+    /// Whether one of `pages` is pinned.
+    pub fn is_pinned(&self, pages: &Range<u64>) -> bool {
+        let meets =
+            |pinned: &Pinned| pinned.pages.start < pages.end && pages.start < pinned.pages.end;
+        self.pins.iter().any(meets)
+    }
+
+    /// How many of the `limit` pages from `page` on come before the next pinned one, or the next that a device may write to.
+    pub fn unpinned_run(&self, page: u64, limit: u64, write: bool) -> u64 {
+        let ahead = self.pins.iter().filter(|pinned| pinned.pages.end > page);
+        let ahead = ahead.filter(|pinned| pinned.write || !write);
+        let ahead = ahead.map(|pinned| pinned.pages.start.saturating_sub(page));
+        ahead.min().unwrap_or(limit).min(limit)
     }
 
     /// Whether an operation on `pages` has to wait for one under way.

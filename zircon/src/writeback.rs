@@ -95,11 +95,22 @@ impl Kernel {
         becomes: Option<PageState>,
     ) -> Result<Option<Step>, Status> {
         let vmo = self.vmos.get(&id).ok_or(Status::BAD_STATE)?;
-        let Some(first) = vmo.pages.first_occupied(*next..end) else {
-            *next = end;
-            return Ok(None);
+        let (first, limit) = loop {
+            let Some(first) = vmo.pages.first_occupied(*next..end) else {
+                *next = end;
+                return Ok(None);
+            };
+            let limit = match becomes {
+                // What a device may write to stays dirty.
+                Some(PageState::Awaiting) => vmo.unpinned_run(first, end - first, true),
+                _ => end - first,
+            };
+            if limit > 0 {
+                break (first, limit);
+            }
+            *next = first + 1;
         };
-        let count = vmo.calm_run(first, (end - first).min(MAX_SCAN), true);
+        let count = vmo.calm_run(first, limit.min(MAX_SCAN), true);
         if count == 0 {
             return self.wait_busy(id, token).map(Some);
         }
@@ -127,6 +138,15 @@ impl Kernel {
             return Ok(None);
         };
         let (state, run) = vmo.state_run(first, end - first);
+        let run = match writeback.end {
+            // What a device may write to stays dirty.
+            End::Awaiting => vmo.unpinned_run(first, run, true),
+            End::Clean => run,
+        };
+        if run == 0 {
+            writeback.next = first + 1;
+            return Ok(None);
+        }
         let count = vmo.calm_run(first, run, true);
         if count == 0 {
             return self.wait_busy(id, token).map(Some);

@@ -169,7 +169,16 @@ impl Kernel {
     ) -> Result<Option<Step>, Status> {
         let (kind, first) = (zeroing.0, left.start);
         let vmo = self.vmos.get_mut(&id).ok_or(Status::BAD_STATE)?;
+        if vmo.is_pinned(&(first..first + 1)) {
+            let mut part = PAGE_SIZE;
+            let at = (first * PAGE_SIZE, part);
+            let wait = self.zero_part(token, id, at, &mut part)?;
+            // What has to come first leaves the page to be zeroed.
+            left.start += u64::from(part == 0 || wait.is_none());
+            return Ok(wait);
+        }
         let calm = vmo.calm_run(first, left.end - first, true);
+        let calm = vmo.unpinned_run(first, calm, false);
         if calm == 0 {
             return self.wait_busy(id, token).map(Some);
         }

@@ -13,6 +13,7 @@ mod op_range;
 mod pager;
 mod pager_ops;
 mod pager_supply;
+mod pin;
 mod policy;
 mod port;
 mod port_cancel;

@@ -26,7 +26,7 @@ fn give(m: &mut TestMachine, id: ResourceId) -> u32 {
 }
 
 /// A range of guest-physical memory that is granted: the resource and its first address.
-fn mmio(m: &mut TestMachine, pages: u64) -> (u32, u64) {
+pub(super) fn mmio(m: &mut TestMachine, pages: u64) -> (u32, u64) {
     let id = m.kernel.add_region("range", pages * PAGE_SIZE).unwrap();
     m.settle();
     let handle = give(m, id);
@@ -42,7 +42,7 @@ fn info(m: &mut TestMachine, handle: u32) -> Vec<u8> {
     m.peek(out, 56)
 }
 
-fn bti(m: &mut TestMachine) -> u32 {
+pub(super) fn bti(m: &mut TestMachine) -> u32 {
     let resource = resource(m, ResourceKind::Iommu);
     let out = m.alloc(4);
     let args = [resource.into(), 0, 0, 8, out];
@@ -53,14 +53,24 @@ fn bti(m: &mut TestMachine) -> u32 {
     m.peek_u32(out)
 }
 
-fn contiguous(m: &mut TestMachine, bti: u32, size: u64, align: u32) -> Result<u32, Status> {
+pub(super) fn contiguous(
+    m: &mut TestMachine,
+    bti: u32,
+    size: u64,
+    align: u32,
+) -> Result<u32, Status> {
     let out = m.alloc(4);
     let args = [bti.into(), size, align.into(), out];
     m.call(N::VmoCreateContiguous, &args).ok()?;
     Ok(m.peek_u32(out))
 }
 
-fn physical(m: &mut TestMachine, resource: u32, at: u64, size: u64) -> Result<u32, Status> {
+pub(super) fn physical(
+    m: &mut TestMachine,
+    resource: u32,
+    at: u64,
+    size: u64,
+) -> Result<u32, Status> {
     let out = m.alloc(4);
     let args = [resource.into(), at, size, out];
     m.call(N::VmoCreatePhysical, &args).ok()?;

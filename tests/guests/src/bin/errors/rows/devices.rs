@@ -61,7 +61,11 @@ rows! { ROWS:
     }
     PmtUnpin {
         BAD_HANDLE "the value names no handle" => args![Bad],
-        WRONG_TYPE "not a PMT; the handle stays" => args![H(Event)],
+        WRONG_TYPE "not a PMT; the handle is closed all the same" => Does(|w| {
+            let event = w.handle(Event)?;
+            w.consumed(Event);
+            Ok(w.calls(SyscallNumber::PmtUnpin, [event.into()]))
+        }),
     }
     VmoCreateContiguous {
         INVALID_ARGS "no size" => args![H(Bti), N(0), N(0), Out],
