@@ -86,6 +86,13 @@ fn apply(cpu: &mut impl Cpu, entry: Entry) {
             }
         }
         Some(EntryKind::SetBase) => set_base(cpu, slot, a, b != 0),
+        Some(EntryKind::Stop) => {
+            let there = cpu.context(slot).map(|context| context.state);
+            if there.is_some_and(|state| state != state::FREE) {
+                take_off(cpu, slot, state::PARKED);
+                cpu.call(KernelCall::Stopped, slot.into());
+            }
+        }
         None => {}
     }
 }

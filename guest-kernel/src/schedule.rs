@@ -75,7 +75,9 @@ fn load(cpu: &mut impl Cpu, slot: u32) {
 mod tests {
     use protocol::{
         boot::KernelCall,
-        vcpu::EntryKind::{Complete, Flush, Kill, Link, Park, Preempt, Refresh, Resume, SetBase},
+        vcpu::EntryKind::{
+            Complete, Flush, Kill, Link, Park, Preempt, Refresh, Resume, SetBase, Stop,
+        },
     };
 
     use super::*;
@@ -183,6 +185,27 @@ mod tests {
         assert_eq!(run_next(&mut cpu), 2);
         assert_eq!(cpu.page.area.runnable, 1);
         assert_eq!(cpu.contexts[1].state, state::FREE);
+    }
+
+    #[test]
+    fn a_thread_is_stopped_wherever_it_is() {
+        let mut cpu = TestCpu::new(4).with_batch(&[0, 1, 2].map(|s| entry(Resume, s, 0, 0)));
+        assert_eq!(run_next(&mut cpu), 0);
+        cpu = cpu.with_batch(&[entry(Park, 0, 0, 0)]);
+        assert_eq!(run_next(&mut cpu), 1);
+        cpu.take_events();
+        // Parked, running, queued, and one that is not there.
+        cpu = cpu.with_batch(&[0, 1, 2, 3].map(|s| entry(Stop, s, 0, 0)));
+        cpu.batches.push_back(vec![entry(Resume, 2, 0, 0)]);
+        assert_eq!(run_next(&mut cpu), 2);
+        let stopped = |slot| Event::Call(KernelCall::Stopped, slot);
+        let events = cpu.take_events();
+        assert_eq!(
+            events[..4],
+            [stopped(0), stopped(1), stopped(2), Event::Halt]
+        );
+        assert_eq!(cpu.contexts[1].state, state::PARKED);
+        assert_eq!(cpu.contexts[3].state, state::FREE);
     }
 
     #[test]

@@ -145,6 +145,8 @@ pub enum KernelCall {
     /// The kernel cannot go on: rdi = vector (or 0x100 for a Rust panic), rsi = error code, rdx = CR2, r10 = RIP,
     /// r8 = RSP; for a Rust panic rsi = address and rdx = length of the message.
     Panic = 4,
+    /// A [`crate::vcpu::EntryKind::Stop`] was carried out: rdi = the thread's slot. Its registers are in its context.
+    Stopped = 5,
 }
 
 impl KernelCall {
@@ -155,6 +157,7 @@ impl KernelCall {
             2 => Some(KernelCall::Flushed),
             3 => Some(KernelCall::Mailbox),
             4 => Some(KernelCall::Panic),
+            5 => Some(KernelCall::Stopped),
             _ => None,
         }
     }

@@ -1,5 +1,7 @@
 //! `zx_object_get_info`: topics and records.
 
+use crate::regs::put_words;
+
 /// Topic: is the handle valid (no record).
 pub const TOPIC_HANDLE_VALID: u32 = 1;
 /// Topic: [`InfoHandleBasic`].
@@ -16,6 +18,17 @@ pub const TOPIC_VMO_V2: u32 = 0x1000_0017;
 pub const TOPIC_VMO_V3: u32 = 0x2000_0017;
 /// Topic: [`InfoVmo`], whole.
 pub const TOPIC_VMO: u32 = 0x3000_0017;
+
+/// Topic: [`InfoProcess`], first version: [`InfoProcess::to_bytes_v1`].
+pub const TOPIC_PROCESS_V1: u32 = 3;
+/// Topic: [`InfoProcess`].
+pub const TOPIC_PROCESS: u32 = 0x1000_0003;
+/// Topic: [`InfoThread`].
+pub const TOPIC_THREAD: u32 = 10;
+/// Topic: [`crate::exception::ExceptionReport`], first 32 bytes.
+pub const TOPIC_THREAD_EXCEPTION_REPORT_V1: u32 = 11;
+/// Topic: [`crate::exception::ExceptionReport`].
+pub const TOPIC_THREAD_EXCEPTION_REPORT: u32 = 0x1000_000B;
 
 /// `zx_info_handle_basic_t`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -303,3 +316,105 @@ const _: () = {
     );
     assert!(size_of::<InfoBti>() == 32, "zx_info_bti_t is 32 bytes");
 };
+
+/// States of a thread: `zx_thread_state_t`.
+pub mod thread_state {
+    /// It has not started.
+    pub const NEW: u32 = 0;
+    /// It runs, or could.
+    pub const RUNNING: u32 = 1;
+    /// It is suspended.
+    pub const SUSPENDED: u32 = 2;
+    /// It has ended.
+    pub const DEAD: u32 = 5;
+    /// It waits for the handler of its exception.
+    pub const BLOCKED_EXCEPTION: u32 = 0x103;
+    /// It sleeps.
+    pub const BLOCKED_SLEEPING: u32 = 0x203;
+    /// It waits on a futex.
+    pub const BLOCKED_FUTEX: u32 = 0x303;
+    /// It waits for a port's packet.
+    pub const BLOCKED_PORT: u32 = 0x403;
+    /// It waits in `zx_object_wait_one`.
+    pub const BLOCKED_WAIT_ONE: u32 = 0x603;
+    /// It waits in `zx_object_wait_many`.
+    pub const BLOCKED_WAIT_MANY: u32 = 0x703;
+    /// It waits for a pager.
+    pub const BLOCKED_PAGER: u32 = 0x903;
+}
+
+/// `zx_info_thread_t`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct InfoThread {
+    /// One of [`thread_state`].
+    pub state: u32,
+    /// One of [`crate::exception::channel_type`].
+    pub wait_exception_channel_type: u32,
+    /// Processors that it may run on; zero: not told.
+    pub cpu_affinity_mask: [u64; 8],
+}
+
+/// `zx_info_process_t`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct InfoProcess {
+    /// Its return code, once it has ended.
+    pub return_code: i64,
+    /// When it was started, in nanoseconds.
+    pub start_time: i64,
+    /// [`InfoProcess::STARTED`], [`InfoProcess::EXITED`].
+    pub flags: u32,
+    /// Zero.
+    pub padding: u32,
+}
+
+const _: () = {
+    assert!(
+        size_of::<InfoThread>() == 72,
+        "zx_info_thread_t is 72 bytes"
+    );
+    assert!(
+        size_of::<InfoProcess>() == 24,
+        "zx_info_process_t is 24 bytes"
+    );
+};
+
+impl InfoThread {
+    /// The record as it stands in user memory.
+    pub fn to_bytes(&self) -> [u8; 72] {
+        let first = (self.wait_exception_channel_type as u64) << 32 | self.state as u64;
+        let [a, b, c, d, e, f, g, h] = self.cpu_affinity_mask;
+        let mut out = [0; 72];
+        put_words(&mut out, &[first, a, b, c, d, e, f, g, h]);
+        out
+    }
+}
+
+impl InfoProcess {
+    /// It was started.
+    pub const STARTED: u32 = 1;
+    /// It has ended.
+    pub const EXITED: u32 = 2;
+
+    /// The record as it stands in user memory.
+    pub fn to_bytes(&self) -> [u8; 24] {
+        let words = [
+            self.return_code as u64,
+            self.start_time as u64,
+            self.flags.into(),
+        ];
+        let mut out = [0; 24];
+        put_words(&mut out, &words);
+        out
+    }
+
+    /// The first version's record: the code, then a byte each for started, exited, debugger attached.
+    pub fn to_bytes_v1(&self) -> [u8; 16] {
+        let flag = |bit| u64::from(self.flags & bit != 0);
+        let flags = flag(Self::STARTED) | flag(Self::EXITED) << 8;
+        let mut out = [0; 16];
+        put_words(&mut out, &[self.return_code as u64, flags]);
+        out
+    }
+}

@@ -14,12 +14,14 @@
 #![forbid(unsafe_code)]
 
 pub mod boot;
+pub mod exception;
 pub mod info;
 pub mod maps;
 mod object;
 pub mod options;
 mod packet;
 pub mod policy;
+pub mod regs;
 mod rights;
 mod signals;
 mod startup;
@@ -30,6 +32,7 @@ pub mod vcpu;
 pub use object::{Koid, ObjectType, RawHandle};
 pub use packet::{PacketKind, PageRequestCommand, PortPacket};
 pub use policy::{PolicyAction, PolicyCode, PolicyCondition};
+pub use regs::GeneralRegs;
 pub use rights::Rights;
 pub use signals::Signals;
 pub use startup::{
@@ -38,7 +41,7 @@ pub use startup::{
 pub use status::Status;
 
 /// Version of everything in this crate that a guest kernel or a program was built against.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Bytes in a page: the unit of residency, of every VMO and of every page request.
 pub const PAGE_SIZE: u64 = 4096;

@@ -125,6 +125,8 @@ pub mod property {
     pub const REGISTER_GS: u32 = 2;
     /// A thread's fs base (u64, write only, current thread).
     pub const REGISTER_FS: u32 = 4;
+    /// What becomes of an exception's thread (u32): one of [`crate::exception::state`].
+    pub const EXCEPTION_STATE: u32 = 16;
     /// A VMO's content size in bytes (u64).
     pub const VMO_CONTENT_SIZE: u32 = 17;
 }

@@ -83,6 +83,12 @@ bitflags::bitflags! {
         const DEFAULT_PMT = 0x8000;
         /// What a resource handle grants: BASIC minus WAIT, WRITE.
         const DEFAULT_RESOURCE = 0x800B;
+        /// What the handle in an exception's message grants.
+        const DEFAULT_EXCEPTION = 0x80C2;
+        /// What `zx_task_create_exception_channel` grants: to read, not to write.
+        const EXCEPTION_CHANNEL = 0x4006;
+        /// What `zx_task_suspend` grants.
+        const DEFAULT_SUSPEND_TOKEN = 0x8002;
         /// A VMAR without the right to map anything: BASIC minus WAIT, OP_CHILDREN.
         const DEFAULT_VMAR = 0x0020_8003;
     }

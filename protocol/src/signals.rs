@@ -24,6 +24,10 @@ bitflags::bitflags! {
         const JOB_NO_PROCESSES = 1 << 5;
         /// Job: it has neither.
         const JOB_NO_CHILDREN = 1 << 6;
+        /// Thread: it runs, or could if nothing held it.
+        const THREAD_RUNNING = 1 << 4;
+        /// Thread: suspended.
+        const THREAD_SUSPENDED = 1 << 5;
         /// The handle that was waited on is closed.
         const HANDLE_CLOSED = 1 << 23;
         /// User signal 0.

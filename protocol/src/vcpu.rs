@@ -10,6 +10,8 @@
 //! atomic access. A mailbox batch is written when the previous one has been drained (`mailbox_len` = 0); if more is
 //! waiting than fits, `mailbox_more` is set and the kernel asks again with [`crate::boot::KernelCall::Mailbox`].
 
+use crate::GeneralRegs;
+
 /// Threads that one vCPU can hold; the next one is refused with NO_RESOURCES.
 pub const MAX_THREADS: usize = 512;
 
@@ -93,6 +95,9 @@ pub enum EntryKind {
     Refresh = 8,
     /// The fs base (`b` = 0) or gs base (`b` = 1) of the thread in `slot` is `a` from now on.
     SetBase = 9,
+    /// The thread in `slot` waits until `Resume`, wherever it was; then tell with
+    /// [`crate::boot::KernelCall::Stopped`].
+    Stop = 10,
 }
 
 impl EntryKind {
@@ -108,6 +113,7 @@ impl EntryKind {
             7 => Some(EntryKind::Preempt),
             8 => Some(EntryKind::Refresh),
             9 => Some(EntryKind::SetBase),
+            10 => Some(EntryKind::Stop),
             _ => None,
         }
     }
@@ -115,7 +121,8 @@ impl EntryKind {
 
 /// A thread's state while it does not run: all registers a program can see.
 ///
-/// The VMM fills a free slot before it sends the first `Resume`; after that the kernel owns it.
+/// The VMM fills a free slot before it sends the first `Resume`; after that the kernel owns it, but for the time that the
+/// thread is stopped (see [`EntryKind::Stop`]).
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub struct ThreadContext {
@@ -141,6 +148,64 @@ pub struct ThreadContext {
     pub reserved: [u32; 3],
     /// x87 and SSE state in fxsave form.
     pub fx: [u8; 512],
+}
+
+impl ThreadContext {
+    /// The registers as a supervisor sees them.
+    pub fn general_regs(&self) -> GeneralRegs {
+        let [
+            rax,
+            rcx,
+            rdx,
+            rbx,
+            rsp,
+            rbp,
+            rsi,
+            rdi,
+            r8,
+            r9,
+            r10,
+            r11,
+            r12,
+            r13,
+            r14,
+            r15,
+        ] = self.registers;
+        let (rip, rflags) = (self.rip, self.rflags);
+        let (fs_base, gs_base) = (self.fs_base, self.gs_base);
+        GeneralRegs {
+            rax,
+            rbx,
+            rcx,
+            rdx,
+            rsi,
+            rdi,
+            rbp,
+            rsp,
+            r8,
+            r9,
+            r10,
+            r11,
+            r12,
+            r13,
+            r14,
+            r15,
+            rip,
+            rflags,
+            fs_base,
+            gs_base,
+        }
+    }
+
+    /// Sets the registers, segment bases included.
+    pub fn set_general_regs(&mut self, r: &GeneralRegs) {
+        self.registers = [
+            r.rax, r.rcx, r.rdx, r.rbx, r.rsp, r.rbp, r.rsi, r.rdi, r.r8, r.r9, r.r10, r.r11,
+            r.r12, r.r13, r.r14, r.r15,
+        ];
+        (self.rip, self.rflags) = (r.rip, r.rflags);
+        (self.fs_base, self.gs_base) = (r.fs_base, r.gs_base);
+    }
 }
 
 /// Indices into [`ThreadContext::registers`], in the hardware's own numbering.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +34,9 @@ const LAST_WORDS: Timespec = Timespec {
 /// A pipe that can be written to takes this much at least.
 const PIPE_BUF: usize = 4096;
 
+/// Most reports of a run on processes that an exception ended.
+const MAX_REPORTS: u32 = 64;
+
 /// The descriptors of the event loop, as the VM's other threads use them.
 pub(crate) struct Signals {
     deadline: Timer,
@@ -43,6 +46,8 @@ pub(crate) struct Signals {
     ticking: AtomicBool,
     /// Readable once the VM has ended, and ever after.
     ended: OwnedFd,
+    /// Exceptions reported of processes that are not the program.
+    reports: AtomicU32,
     progress: Option<Progress>,
     output: Output,
 }
@@ -97,6 +102,7 @@ impl Signals {
             tick: Timer::new()?,
             ticking: AtomicBool::new(false),
             ended: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
+            reports: AtomicU32::new(0),
             progress,
             output,
         }))
@@ -166,6 +172,21 @@ impl HostSide for Side {
     fn ended(&self) {
         // The counter is full at worst: then the loop is awake already.
         let _ = rustix::io::write(&self.0.ended, &1u64.to_ne_bytes());
+    }
+
+    fn report(&self, report: &str) {
+        // A program can make and lose processes without end.
+        let before = self.0.reports.fetch_add(1, Ordering::Relaxed);
+        let text = match before.cmp(&MAX_REPORTS) {
+            std::cmp::Ordering::Less => report,
+            std::cmp::Ordering::Equal => "further reports are left out",
+            std::cmp::Ordering::Greater => return,
+        };
+        let print = || eprintln!("zvmm: a process was killed by an exception.\n{text}");
+        match &self.0.progress {
+            Some(progress) => progress.suspend(print),
+            None => print(),
+        }
     }
 
     fn write(&self, bytes: &[u8]) {

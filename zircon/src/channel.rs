@@ -9,16 +9,16 @@
 
 use std::collections::VecDeque;
 
-use protocol::{PolicyCondition, RawHandle, Rights, Signals, Status, options};
+use protocol::{PolicyCode, PolicyCondition, RawHandle, Rights, Signals, Status, options};
 
 use crate::handle::Handle;
 use crate::header::Header;
-use crate::ids::{ChannelId, ObjectRef, ProcessId};
+use crate::ids::{ChannelId, ObjectRef};
 use crate::kernel::{Begin, Caller, Kernel};
 use crate::op::{Body, OK, Step, StepResult};
 use crate::user::{AfterCopyIn, CopyOut, Undo};
 
-/// Messages that one end's queue takes; a further write gets SHOULD_WAIT.
+/// Messages that one end's queue takes; a further write gets SHOULD_WAIT and an exception.
 const MAX_MESSAGES: usize = 3500;
 
 /// What all messages of all channels may take together, in bytes; a write beyond it gets NO_MEMORY.
@@ -41,6 +41,17 @@ pub(crate) struct Channel {
 pub(crate) struct Message {
     pub bytes: Vec<u8>,
     pub handles: Vec<Handle>,
+}
+
+impl Channel {
+    pub fn has_messages(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// The handles in its messages.
+    pub fn handles_within(&self) -> impl Iterator<Item = &Handle> {
+        self.queue.iter().flat_map(|message| &message.handles)
+    }
 }
 
 impl Message {
@@ -155,11 +166,12 @@ impl Kernel {
     /// The handles of a write are there: the rest of `zx_channel_write`.
     pub(crate) fn channel_handles(
         &mut self,
-        process: ProcessId,
+        caller: Caller,
         channel: RawHandle,
         bytes: Vec<u8>,
         handles: &[u8],
     ) -> StepResult {
+        let process = caller.process;
         let end = self.typed::<ChannelId>(process, channel, Rights::WRITE);
         let mut message = Message {
             bytes,
@@ -192,6 +204,9 @@ impl Kernel {
                 OK
             }
             Err(status) => {
+                if status == Status::SHOULD_WAIT {
+                    self.raise_policy(caller.thread, PolicyCode::ChannelFullWrite);
+                }
                 self.discard(message.handles);
                 Err(status)
             }
@@ -220,7 +235,7 @@ impl Kernel {
         self.change_signals(ObjectRef::Channel(id), Signals::empty(), readable);
     }
 
-    fn take_message(&mut self, id: ChannelId) -> Option<Message> {
+    pub(crate) fn take_message(&mut self, id: ChannelId) -> Option<Message> {
         let channel = self.channels.get_mut(&id)?;
         let message = channel.queue.pop_front()?;
         self.queued_bytes -= message.cost();

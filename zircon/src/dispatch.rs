@@ -13,6 +13,7 @@ use crate::map::MapArgs;
 use crate::op::{Body, OK, StepResult};
 use crate::pager_ops::PagerOpArgs;
 use crate::pin::PinArgs;
+use crate::process::StartArgs;
 use crate::range_ops::RangeArgs;
 use crate::supply::SupplyArgs;
 use crate::user::AfterCopyIn;
@@ -188,21 +189,33 @@ impl Kernel {
                 };
                 self.sys_channel_write(caller, args)
             }
-            N::TaskKill => self.sys_task_kill(caller, h0),
             N::JobCreate => self.sys_job_create(caller, h0, a1 as u32, a2),
             N::JobSetPolicy => {
                 let (options, topic, count) = (a1 as u32, a2 as u32, a4 as u32);
                 self.sys_job_set_policy(caller, h0, options, topic, a3, count)
             }
+            N::ProcessCreate => self.sys_process_create(caller, h0, (a1, a2), a3 as u32, (a4, a5)),
+            N::ProcessStart => {
+                let args = StartArgs {
+                    process: h0,
+                    thread: h1,
+                    entry: a2,
+                    stack: a3,
+                    arg1: a4 as RawHandle,
+                    arg2: a5,
+                };
+                self.sys_process_start(caller, args)
+            }
+            N::TaskKill => self.sys_task_kill(caller, h0),
+            N::TaskSuspend => self.sys_task_suspend(caller, h0, a1),
+            N::TaskCreateExceptionChannel => {
+                self.sys_task_create_exception_channel(caller, h0, a1 as u32, a2)
+            }
+            N::ExceptionGetThread => self.sys_exception_get_thread(caller, h0, a1),
+            N::ExceptionGetProcess => self.sys_exception_get_process(caller, h0, a1),
+            N::ThreadReadState => self.sys_thread_read_state(caller, h0, a1 as u32, a2, a3),
+            N::ThreadWriteState => self.sys_thread_write_state(caller, h0, a1 as u32, a2, a3),
             // To come, each by its own line.
-            N::ProcessCreate => Err(Status::BAD_SYSCALL),
-            N::ProcessStart => Err(Status::BAD_SYSCALL),
-            N::TaskSuspend => Err(Status::BAD_SYSCALL),
-            N::TaskCreateExceptionChannel => Err(Status::BAD_SYSCALL),
-            N::ExceptionGetThread => Err(Status::BAD_SYSCALL),
-            N::ExceptionGetProcess => Err(Status::BAD_SYSCALL),
-            N::ThreadReadState => Err(Status::BAD_SYSCALL),
-            N::ThreadWriteState => Err(Status::BAD_SYSCALL),
             N::VmoGetStreamSize => self.sys_vmo_get_stream_size(caller, h0, a1),
             N::VmoSetStreamSize => self.sys_vmo_set_stream_size(caller, h0, a1),
             N::VmoCreateContiguous => self.sys_vmo_create_contiguous(caller, h0, a1, a2 as u32, a3),

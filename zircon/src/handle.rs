@@ -6,8 +6,8 @@
 use protocol::{RawHandle, Rights, Status};
 
 use crate::ids::{
-    BtiId, ChannelId, IommuId, JobId, ObjectRef, PagerId, PortId, ProcessId, ResourceId, ThreadId,
-    VmarId, VmoId,
+    BtiId, ChannelId, ExceptionId, IommuId, JobId, ObjectRef, PagerId, PortId, ProcessId,
+    ResourceId, ThreadId, VmarId, VmoId,
 };
 
 const INDEX_BITS: u32 = 18;
@@ -132,6 +132,7 @@ macro_rules! from_object {
 from_object! {
     BtiId Bti,
     ChannelId Channel,
+    ExceptionId Exception,
     IommuId Iommu,
     JobId Job,
     PagerId Pager,

@@ -23,6 +23,8 @@ ids! {
     BtiId,
     /// An IOMMU.
     IommuId,
+    /// An exception as a handler holds it.
+    ExceptionId,
     /// A job.
     JobId,
     /// A pager.
@@ -35,6 +37,8 @@ ids! {
     ProcessId,
     /// A resource.
     ResourceId,
+    /// A suspend token.
+    SuspendId,
     /// A thread.
     ThreadId,
     /// A VMAR.
@@ -56,6 +60,8 @@ pub enum ObjectRef {
     Bti(BtiId),
     /// An IOMMU.
     Iommu(IommuId),
+    /// An exception as a handler holds it.
+    Exception(ExceptionId),
     /// A job.
     Job(JobId),
     /// A pager.
@@ -68,6 +74,8 @@ pub enum ObjectRef {
     Process(ProcessId),
     /// A resource.
     Resource(ResourceId),
+    /// A suspend token.
+    SuspendToken(SuspendId),
     /// A thread.
     Thread(ThreadId),
     /// A VMAR.
@@ -84,12 +92,14 @@ impl ObjectRef {
             | ObjectRef::Event(EventId(koid))
             | ObjectRef::Bti(BtiId(koid))
             | ObjectRef::Iommu(IommuId(koid))
+            | ObjectRef::Exception(ExceptionId(koid))
             | ObjectRef::Job(JobId(koid))
             | ObjectRef::Pager(PagerId(koid))
             | ObjectRef::Pmt(PmtId(koid))
             | ObjectRef::Port(PortId(koid))
             | ObjectRef::Process(ProcessId(koid))
             | ObjectRef::Resource(ResourceId(koid))
+            | ObjectRef::SuspendToken(SuspendId(koid))
             | ObjectRef::Thread(ThreadId(koid))
             | ObjectRef::Vmar(VmarId(koid))
             | ObjectRef::Vmo(VmoId(koid)) => koid,
@@ -103,12 +113,14 @@ impl ObjectRef {
             ObjectRef::Event(_) => ObjectType::Event,
             ObjectRef::Bti(_) => ObjectType::Bti,
             ObjectRef::Iommu(_) => ObjectType::Iommu,
+            ObjectRef::Exception(_) => ObjectType::Exception,
             ObjectRef::Job(_) => ObjectType::Job,
             ObjectRef::Pager(_) => ObjectType::Pager,
             ObjectRef::Pmt(_) => ObjectType::Pmt,
             ObjectRef::Port(_) => ObjectType::Port,
             ObjectRef::Process(_) => ObjectType::Process,
             ObjectRef::Resource(_) => ObjectType::Resource,
+            ObjectRef::SuspendToken(_) => ObjectType::SuspendToken,
             ObjectRef::Thread(_) => ObjectType::Thread,
             ObjectRef::Vmar(_) => ObjectType::Vmar,
             ObjectRef::Vmo(_) => ObjectType::Vmo,

@@ -39,6 +39,17 @@ impl Kernel {
         let handle = handle?;
         let record = match topic {
             info::TOPIC_HANDLE_BASIC => self.info_handle_basic(handle).to_bytes().to_vec(),
+            info::TOPIC_PROCESS_V1 => {
+                let record = self.info_process(caller.process, raw)?;
+                record.to_bytes_v1().to_vec()
+            }
+            info::TOPIC_PROCESS => {
+                let record = self.info_process(caller.process, raw)?;
+                record.to_bytes().to_vec()
+            }
+            info::TOPIC_THREAD => self.info_thread(caller.process, raw)?.to_bytes().to_vec(),
+            info::TOPIC_THREAD_EXCEPTION_REPORT_V1 => self.info_report(caller.process, raw, 32)?,
+            info::TOPIC_THREAD_EXCEPTION_REPORT => self.info_report(caller.process, raw, 40)?,
             info::TOPIC_VMO_V1 => self.info_vmo(handle, 104)?,
             info::TOPIC_VMO_V2 => self.info_vmo(handle, 120)?,
             info::TOPIC_VMO_V3 => self.info_vmo(handle, 128)?,
@@ -84,6 +95,8 @@ impl Kernel {
                 let peer = self.channels.get(&id).and_then(|channel| channel.peer);
                 peer.map_or(0, |peer| peer.0)
             }
+            ObjectRef::Exception(id) => self.exceptions.get(&id).map_or(0, |e| e.thread.0),
+            ObjectRef::Process(id) => self.processes.get(&id).map_or(0, |process| process.job.0),
             ObjectRef::Thread(id) => self.threads.get(&id).map_or(0, |thread| thread.process.0),
             _ => 0,
         };
@@ -173,6 +186,10 @@ impl Kernel {
                     .name
                     .to_vec()
             }
+            property::EXCEPTION_STATE => {
+                large_enough(4)?;
+                self.exception_state(handle.object)?.to_le_bytes().to_vec()
+            }
             property::VMO_CONTENT_SIZE => {
                 large_enough(8)?;
                 let ObjectRef::Vmo(id) = handle.object else {
@@ -212,6 +229,15 @@ impl Kernel {
                 }
                 8
             }
+            property::EXCEPTION_STATE => {
+                if size < 4 {
+                    return Err(Status::BUFFER_TOO_SMALL);
+                }
+                if !matches!(handle.object, ObjectRef::Exception(_)) {
+                    return Err(Status::WRONG_TYPE);
+                }
+                4
+            }
             property::REGISTER_FS | property::REGISTER_GS => {
                 if size < 8 {
                     return Err(Status::BUFFER_TOO_SMALL);
@@ -245,6 +271,10 @@ impl Kernel {
                     .ok_or(Status::INTERNAL)?
                     .set_name(bytes);
                 OK
+            }
+            property::EXCEPTION_STATE => {
+                let state = bytes.first_chunk().map(|word| u32::from_le_bytes(*word));
+                self.set_exception_state(object, state.ok_or(Status::INTERNAL)?)
             }
             property::VMO_CONTENT_SIZE => {
                 let (id, _) = self.typed::<VmoId>(process, raw, Rights::WRITE)?;

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use protocol::{RawHandle, Rights, Signals, Status};
 
+use crate::exception::ExceptionChannel;
 use crate::header::Header;
 use crate::ids::{JobId, ObjectRef, ProcessId};
 use crate::kernel::{Begin, Caller, Kernel};
@@ -27,6 +28,7 @@ pub(crate) struct Job {
     pub processes: BTreeSet<ProcessId>,
     /// The code it was killed with.
     pub killed: Option<i64>,
+    pub exceptions: Option<ExceptionChannel>,
 }
 
 impl Job {
@@ -94,6 +96,7 @@ impl Kernel {
             jobs: BTreeSet::new(),
             processes: BTreeSet::new(),
             killed: None,
+            exceptions: None,
         };
         job.header.signals = job.child_signals();
         self.jobs.insert(id, job);
@@ -141,12 +144,14 @@ impl Kernel {
                 continue;
             };
             job.killed = Some(code);
+            let channel = job.exceptions.take();
             let (jobs, processes) = (job.jobs.clone(), job.processes.clone());
             line.extend(jobs);
             for process in processes {
                 self.end_process(process, code);
             }
             self.change_children(id, |_| {});
+            self.close_exception_channel(channel);
             self.drop_job(id);
         }
     }
@@ -163,8 +168,8 @@ impl Kernel {
                 return;
             }
             next = job.parent;
-            if unreferenced {
-                self.jobs.remove(&id);
+            if unreferenced && let Some(job) = self.jobs.remove(&id) {
+                self.close_exception_channel(job.exceptions);
             }
             if let Some(parent) = next {
                 self.change_children(parent, |job| {

@@ -7,10 +7,11 @@ use protocol::{Koid, ObjectType, Status, TIME_INFINITE};
 
 use crate::candidates::Candidates;
 use crate::channel::Channel;
+use crate::exception::ExceptionObject;
 use crate::handle::Handle;
 use crate::ids::{
-    BtiId, ChannelId, EventId, IommuId, JobId, PagerId, PmtId, PortId, ProcessId, ResourceId,
-    ThreadId, Token, VmarId, VmoId,
+    BtiId, ChannelId, EventId, ExceptionId, IommuId, JobId, PagerId, PmtId, PortId, ProcessId,
+    ResourceId, SuspendId, ThreadId, Token, VmarId, VmoId,
 };
 use crate::job::Job;
 use crate::look::Seen;
@@ -20,11 +21,13 @@ use crate::op::{Body, Op, Waiting};
 use crate::pager_calls::Pager;
 use crate::pin::Pmt;
 use crate::port::Port;
+use crate::process::Process;
 use crate::reclaim::Reclaimed;
 use crate::resource::{Bti, Iommu, Resource};
 use crate::room::Room;
 use crate::signals::Event;
-use crate::task::{Process, Thread};
+use crate::suspend::SuspendToken;
+use crate::task::Thread;
 use crate::vmar::Vmar;
 use crate::vmo::Vmo;
 use crate::work::{Access, OpResult, Work};
@@ -57,11 +60,14 @@ pub struct Kernel {
     /// What the messages of all channels take.
     pub(crate) queued_bytes: u64,
     /// Handles that no process has any more and whose objects have yet to learn of it; `None` while nobody is at it.
-    pub(crate) discarded: Option<Vec<Handle>>,
+    pub(crate) discarded: Option<VecDeque<Handle>>,
     /// Packets of programs and of signals in all ports, and waits that will queue one.
     pub(crate) packets: usize,
     pub(crate) btis: BTreeMap<BtiId, Bti>,
     pub(crate) iommus: BTreeMap<IommuId, Iommu>,
+    /// A process has ended: there may be messages that nobody can read any more.
+    pub(crate) sweep: bool,
+    pub(crate) exceptions: BTreeMap<ExceptionId, ExceptionObject>,
     pub(crate) jobs: BTreeMap<JobId, Job>,
     pub(crate) events: BTreeMap<EventId, Event>,
     pub(crate) pagers: BTreeMap<PagerId, Pager>,
@@ -69,6 +75,9 @@ pub struct Kernel {
     pub(crate) ports: BTreeMap<PortId, Port>,
     pub(crate) processes: BTreeMap<ProcessId, Process>,
     pub(crate) resources: BTreeMap<ResourceId, Resource>,
+    pub(crate) suspend_tokens: BTreeMap<SuspendId, SuspendToken>,
+    /// Threads that the VMM will be asked to stop when the call into the core ends.
+    pub(crate) stopping: Vec<ThreadId>,
     pub(crate) threads: BTreeMap<ThreadId, Thread>,
     pub(crate) vmars: BTreeMap<VmarId, Vmar>,
     pub(crate) vmos: BTreeMap<VmoId, Vmo>,
@@ -98,6 +107,8 @@ pub(crate) enum Started {
     Done(u64),
     /// It waits, or works: its end will be told.
     Parked(Token),
+    /// It was dropped: the thread stops, and makes it again when it goes on.
+    Restart,
     /// The thread that called is no more.
     Gone,
 }
@@ -111,6 +122,8 @@ pub enum SyscallOutcome {
     Done(u64),
     /// A [`Work::Complete`] with this token will tell.
     Parked(Token),
+    /// The thread stops, and makes the call again when it goes on.
+    Restart,
     /// The thread ended.
     Gone,
 }
@@ -122,7 +135,9 @@ pub enum FaultOutcome {
     Present,
     /// A [`Work::Complete`] with this token will tell.
     Parked(Token),
-    /// The access can never succeed: an exception was raised.
+    /// The thread stops, and tries the access again when it goes on.
+    Restart,
+    /// The access can never succeed, and the thread has ended.
     Gone,
 }
 
@@ -145,6 +160,8 @@ impl Kernel {
             packets: 0,
             btis: BTreeMap::new(),
             iommus: BTreeMap::new(),
+            sweep: false,
+            exceptions: BTreeMap::new(),
             jobs: BTreeMap::new(),
             events: BTreeMap::new(),
             pagers: BTreeMap::new(),
@@ -152,6 +169,8 @@ impl Kernel {
             ports: BTreeMap::new(),
             processes: BTreeMap::new(),
             resources: BTreeMap::new(),
+            suspend_tokens: BTreeMap::new(),
+            stopping: Vec::new(),
             threads: BTreeMap::new(),
             vmars: BTreeMap::new(),
             vmos: BTreeMap::new(),
@@ -187,6 +206,7 @@ impl Kernel {
         let outcome = match begun.unwrap_or_else(|status| Started::Done(status.to_register())) {
             Started::Done(value) if self.end_call(thread) => SyscallOutcome::Done(value),
             Started::Done(_) | Started::Gone => SyscallOutcome::Gone,
+            Started::Restart => SyscallOutcome::Restart,
             Started::Parked(token) => SyscallOutcome::Parked(token),
         };
         self.settle();
@@ -201,6 +221,27 @@ impl Kernel {
         address: u64,
         access: Access,
     ) -> FaultOutcome {
+        self.fault(now, thread, (address, access), true)
+    }
+
+    /// As [`Kernel::page_fault`], for what is left of an instruction that the thread cannot execute again.
+    pub fn late_access(
+        &mut self,
+        now: i64,
+        thread: ThreadId,
+        address: u64,
+        access: Access,
+    ) -> FaultOutcome {
+        self.fault(now, thread, (address, access), false)
+    }
+
+    fn fault(
+        &mut self,
+        now: i64,
+        thread: ThreadId,
+        (address, access): (u64, Access),
+        again: bool,
+    ) -> FaultOutcome {
         self.now = now;
         let Some(process) = self.process_of_live(thread) else {
             return FaultOutcome::Gone;
@@ -209,9 +250,11 @@ impl Kernel {
             process,
             address,
             access,
+            again,
         };
         let outcome = match self.start(Some(thread), body, Vec::new(), None) {
             Err(token) => FaultOutcome::Parked(token),
+            Ok(OpResult::Restart) => FaultOutcome::Restart,
             Ok(OpResult::Gone) => FaultOutcome::Gone,
             Ok(_) => FaultOutcome::Present,
         };
@@ -325,10 +368,12 @@ impl Kernel {
         let counts = [
             (ObjectType::Channel, self.channels.len()),
             (ObjectType::Event, self.events.len()),
+            (ObjectType::Exception, self.exceptions.len()),
             (ObjectType::Job, self.jobs.len()),
             (ObjectType::Pager, self.pagers.len()),
             (ObjectType::Port, self.ports.len()),
             (ObjectType::Process, self.processes.len()),
+            (ObjectType::SuspendToken, self.suspend_tokens.len()),
             (ObjectType::Thread, self.threads.len()),
             (ObjectType::Vmar, self.vmars.len()),
             (ObjectType::Vmo, self.vmos.len()),
@@ -371,6 +416,7 @@ impl Kernel {
     ) -> Begin {
         match self.start(Some(caller.thread), body, holds, deadline) {
             Ok(OpResult::Returned(value)) => Ok(Started::Done(value)),
+            Ok(OpResult::Restart) => Ok(Started::Restart),
             Ok(_) => Ok(Started::Gone),
             Err(token) => Ok(Started::Parked(token)),
         }

@@ -20,13 +20,14 @@
 //! | `range_ops`, `zeroing` | op_range; making ranges zero |
 //! | `source`, `pager_calls`, `supply` | page requests; pagers; supply_pages |
 //! | `pager_ops`, `dirty`, `writeback`, `dirty_query` | pager_op_range; what was written to; writing it back; asking for it |
-//! | `channel` | channels |
+//! | `channel`, `unreachable` | channels; messages that nobody can read any more |
 //! | `port`, `signals`, `wait`, `futex` | ports; signals and events, and who is told of them; waiting for them; futexes |
 //! | `vmar`, `map`, `vmar_range` | the tree of VMARs; map, unmap and protect; vmar_op_range |
 //! | `mappings`, `flush` | the table of mappings; waiting for page tables |
 //! | `user` | what stands behind an address, touching it, copying call data |
 //! | `job`, `policy` | jobs; what their policies say, and what becomes of a call that meets one |
-//! | `task`, `info`, `maps` | processes, threads, exceptions; get_info and properties; get_info on address spaces |
+//! | `process`, `task`, `suspend`, `exception` | processes; threads; suspended threads and registers; exceptions and their channels |
+//! | `info`, `task_info`, `maps` | get_info and properties; get_info on processes and threads; on address spaces |
 #![forbid(unsafe_code)]
 
 mod cache;
@@ -40,6 +41,7 @@ mod dirty;
 mod dirty_query;
 mod discard;
 mod dispatch;
+mod exception;
 mod flush;
 mod frozen;
 mod futex;
@@ -64,6 +66,7 @@ mod pages;
 mod pin;
 mod policy;
 mod port;
+mod process;
 mod range_ops;
 mod ready;
 mod reclaim;
@@ -75,8 +78,11 @@ mod signals;
 mod source;
 mod stream_size;
 mod supply;
+mod suspend;
 mod task;
+mod task_info;
 mod transfer;
+mod unreachable;
 mod user;
 mod vmar;
 mod vmar_range;
@@ -89,16 +95,16 @@ mod zero_slots;
 mod zeroing;
 
 pub use ids::{
-    BtiId, ChannelId, EventId, IommuId, JobId, ObjectRef, PagerId, PmtId, PortId, ProcessId,
-    ResourceId, ThreadId, Token, VmarId,
+    BtiId, ChannelId, EventId, ExceptionId, IommuId, JobId, ObjectRef, PagerId, PmtId, PortId,
+    ProcessId, ResourceId, SuspendId, ThreadId, Token, VmarId,
 };
 pub use intervals::Intervals;
 pub use kernel::{FaultOutcome, Kernel, SyscallOutcome, VmoUsage};
 pub use mappings::MappedRun;
 pub use memory::{MemoryOp, MemoryOpId, MemoryResult, Pages, Storage, VmoId, Writes};
 pub use policy::{JobPolicy, POLICY_KILL};
+pub use process::{EXCEPTION_KILL, NewProcess, SYSCALL_KILL};
 pub use reclaim::Reclaimed;
 pub use resource::ResourceKind;
 pub use sequence::{MAX_RUN, Sequence};
-pub use task::{EXCEPTION_KILL, NewProcess, SYSCALL_KILL};
 pub use work::{Access, Completion, Exception, ExceptionKind, OpResult, Work};

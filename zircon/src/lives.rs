@@ -4,6 +4,8 @@
 //! operations. Processes live as long as what belongs to them, jobs by their handles and what belongs to them, VMARs until
 //! they are destroyed.
 
+use std::collections::VecDeque;
+
 use protocol::{RawHandle, Rights, Status};
 
 use crate::handle::{FromObject, Handle};
@@ -177,7 +179,7 @@ impl Kernel {
             return line.extend(handles);
         }
         self.discarded = Some(handles.into_iter().collect());
-        while let Some(handle) = self.discarded.as_mut().and_then(Vec::pop) {
+        while let Some(handle) = self.discarded.as_mut().and_then(VecDeque::pop_front) {
             if let Some(header) = self.header_mut(handle.object) {
                 header.handles -= 1;
                 if let ObjectRef::Vmo(id) = handle.object {
@@ -206,6 +208,9 @@ impl Kernel {
             ObjectRef::Bti(id) => self.drop_bti(id),
             ObjectRef::Iommu(id) => self.drop_iommu(id),
             ObjectRef::Job(id) => self.drop_job(id),
+            ObjectRef::Exception(id) => self.drop_exception(id),
+            ObjectRef::Process(id) => self.drop_process(id),
+            ObjectRef::SuspendToken(id) => self.drop_suspend_token(id),
             ObjectRef::Pager(id) => self.drop_pager(id),
             ObjectRef::Pmt(id) => self.drop_pmt(id),
             ObjectRef::Port(id) => self.drop_port(id),
@@ -217,7 +222,7 @@ impl Kernel {
             }
             ObjectRef::Vmar(id) => self.drop_vmar(id),
             // These live as long as what belongs to them.
-            ObjectRef::Process(_) | ObjectRef::Resource(_) => {}
+            ObjectRef::Resource(_) => {}
         }
     }
 
@@ -231,6 +236,10 @@ impl Kernel {
             ObjectRef::Event(id) => self.events.get_mut(&id).map(|event| &mut event.header),
             ObjectRef::Bti(id) => self.btis.get_mut(&id).map(|bti| &mut bti.header),
             ObjectRef::Iommu(id) => self.iommus.get_mut(&id).map(|iommu| &mut iommu.header),
+            ObjectRef::Exception(id) => self
+                .exceptions
+                .get_mut(&id)
+                .map(|exception| &mut exception.header),
             ObjectRef::Job(id) => self.jobs.get_mut(&id).map(|job| &mut job.header),
             ObjectRef::Pager(id) => self.pagers.get_mut(&id).map(|pager| &mut pager.header),
             ObjectRef::Pmt(id) => self.pmts.get_mut(&id).map(|pmt| &mut pmt.header),
@@ -243,6 +252,10 @@ impl Kernel {
                 .resources
                 .get_mut(&id)
                 .map(|resource| &mut resource.header),
+            ObjectRef::SuspendToken(id) => self
+                .suspend_tokens
+                .get_mut(&id)
+                .map(|token| &mut token.header),
             ObjectRef::Thread(id) => self.threads.get_mut(&id).map(|thread| &mut thread.header),
             ObjectRef::Vmar(id) => self.vmars.get_mut(&id).map(|vmar| &mut vmar.header),
             ObjectRef::Vmo(id) => self.vmos.get_mut(&id).map(|vmo| &mut vmo.header),

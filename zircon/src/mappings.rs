@@ -186,13 +186,4 @@ impl Kernel {
         let _ = self.start(None, body, taken.clone(), None);
         self.release_all(taken);
     }
-
-    /// All mappings and VMARs of a process that ends.
-    pub(crate) fn end_address_space(&mut self, process: ProcessId) {
-        if let Some(owner) = self.processes.get(&process) {
-            self.destroy_vmar(owner.root);
-        }
-        let taken = self.take_mappings(process, 0, u64::MAX);
-        self.release_all(taken);
-    }
 }

@@ -38,6 +38,8 @@ pub(crate) enum Body {
         process: ProcessId,
         address: u64,
         access: Access,
+        /// The thread can make the access again.
+        again: bool,
     },
     /// `zx_vmo_read`, `zx_vmo_write`.
     Transfer(transfer::Transfer),
@@ -173,10 +175,15 @@ impl Kernel {
                 Ok(Step::Become(body)) => op.body = body,
                 Ok(Step::Wait(waiting)) => {
                     op.waiting = waiting;
+                    let restart = self.is_to_restart(&op);
                     if let Some(deadline) = op.deadline.filter(|_| waiting.has_deadline()) {
                         self.timers.insert((deadline, token));
                     }
                     self.ops.insert(token, op);
+                    if restart {
+                        self.cancel(token);
+                        return Some(OpResult::Restart);
+                    }
                     return None;
                 }
                 Ok(Step::Done(value)) => return Some(self.end(token, op, Ok(value))),
@@ -193,6 +200,7 @@ impl Kernel {
                 process,
                 address,
                 access,
+                ..
             } => self.step_fault(token, op, *process, *address, *access),
             Body::Transfer(transfer) => self.step_transfer(token, op, transfer),
             Body::CopyIn(copy) => self.step_copy_in(token, op, copy),
@@ -235,13 +243,18 @@ impl Kernel {
                     process,
                     address,
                     access,
+                    ..
                 },
                 Err(status),
             ) => {
-                if let Some(thread) = op.thread {
-                    self.raise_page_fault(thread, *process, *address, *access, status);
+                let handled = op.thread.is_some_and(|thread| {
+                    self.raise_page_fault(thread, *process, *address, *access, status)
+                });
+                if handled {
+                    OpResult::Restart
+                } else {
+                    OpResult::Gone
                 }
-                OpResult::Gone
             }
             (body, result) => {
                 if let (Body::CopyOut(copy), Err(_)) = (body, &result) {
@@ -289,9 +302,10 @@ impl Kernel {
     /// Runs woken operations until none is left; their ends become work.
     pub(crate) fn settle(&mut self) {
         self.run_woken();
-        while self.wake_for_room() {
+        while self.sweep_channels() || self.wake_for_room() {
             self.run_woken();
         }
+        self.ask_to_stop();
     }
 
     fn run_woken(&mut self) {
@@ -309,15 +323,18 @@ impl Kernel {
             op.waiting = Waiting::Nothing;
             let thread = op.thread;
             if let (Some(result), Some(thread)) = (self.advance(token, op), thread) {
-                let result = match result {
-                    OpResult::Returned(_) if !self.end_call(thread) => OpResult::Gone,
-                    result => result,
+                // What it closed may have been the end of its own process.
+                let alive = match result {
+                    OpResult::Returned(_) => self.end_call(thread),
+                    _ => self.process_of_live(thread).is_some(),
                 };
+                let result = if alive { result } else { OpResult::Gone };
                 self.work.push_back(Work::Complete(Completion {
                     token,
                     thread,
                     result,
                 }));
+                self.call_ended(thread);
             }
         }
     }

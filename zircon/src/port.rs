@@ -241,6 +241,12 @@ impl Kernel {
     pub(crate) fn leave_port(&mut self, id: PortId, token: Token) {
         if let Some(port) = self.ports.get_mut(&id) {
             port.waiters.retain(|&waiter| waiter != token);
+            // It may have been woken for a packet that it will not take.
+            if !port.queue.is_empty()
+                && let Some(next) = port.waiters.pop_front()
+            {
+                self.wake(next);
+            }
         }
     }
 

@@ -27,6 +27,8 @@ pub(crate) struct Transfer {
     write: bool,
     /// Bytes that the copy under way moves.
     moving: u64,
+    /// The VMO's pages are ready; those of the buffer may not be.
+    pub outside: bool,
 }
 
 impl Kernel {
@@ -54,6 +56,7 @@ impl Kernel {
             length,
             write,
             moving: 0,
+            outside: false,
         });
         self.begin(caller, body, vec![vmo])
     }
@@ -90,6 +93,7 @@ impl Kernel {
             true => (Need::WRITE, Need::READ, Access::Read),
             false => (Need::READ, Need::WRITE, Access::Write),
         };
+        transfer.outside = false;
         // The whole rest is asked of a pager at once; only what is copied in one go is limited.
         let inside = match self.prepare(token, vmo, offset, transfer.length, vmo_need)? {
             Ready::Wait(waiting) => return Ok(Step::Wait(waiting)),
@@ -98,6 +102,7 @@ impl Kernel {
         let (Ready::Present(length) | Ready::Zeros(length)) = inside else {
             return OK;
         };
+        transfer.outside = true;
         let length = length.min(MAX_COPY);
         let run = self
             .user_run(transfer.process, transfer.buffer, length, buffer_access)

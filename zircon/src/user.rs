@@ -60,6 +60,13 @@ pub(crate) enum AfterCopyIn {
     DebugWrite,
     HandleCloseMany,
     JobSetPolicy(PolicyEntries),
+    ProcessCreate {
+        job: RawHandle,
+        outs: (u64, u64),
+    },
+    WriteState {
+        thread: RawHandle,
+    },
     PortQueue {
         port: RawHandle,
     },
@@ -262,7 +269,7 @@ impl Kernel {
             AfterCopyIn::ChannelHandles {
                 channel,
                 bytes: message,
-            } => self.channel_handles(copy.process, channel, message, &bytes),
+            } => self.channel_handles(caller, channel, message, &bytes),
             AfterCopyIn::CloseRefused(status) => {
                 // A value that names nothing is no further error.
                 let _ = self.close_many(copy.process, &bytes);
@@ -275,6 +282,10 @@ impl Kernel {
             AfterCopyIn::HandleCloseMany => self.close_many(copy.process, &bytes),
             AfterCopyIn::JobSetPolicy(entries) => self.set_policy(copy.process, entries, &bytes),
             AfterCopyIn::PortQueue { port } => self.queue_user(caller, port, &bytes),
+            AfterCopyIn::ProcessCreate { job, outs } => {
+                self.create_user_process(copy.process, job, &bytes, outs)
+            }
+            AfterCopyIn::WriteState { thread } => self.write_state(copy.process, thread, &bytes),
             AfterCopyIn::WaitMany { items } => self.wait_many(copy.process, items, &bytes),
             AfterCopyIn::SetProperty { handle, property } => {
                 self.set_property(copy.process, copy.thread, handle, property, &bytes)

@@ -45,6 +45,11 @@ enum Out {
 }
 
 impl Wait {
+    /// Whether it waits for several objects.
+    pub fn is_many(&self) -> bool {
+        matches!(self.out, Out::Many(_))
+    }
+
     /// An observer of this wait has seen `signals`.
     pub fn see(&mut self, id: ObserverId, signals: Signals) {
         let mut items = self.items.iter_mut();

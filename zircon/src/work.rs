@@ -1,6 +1,7 @@
 //! What comes out of the core: things for the VMM to do, in order.
 
-use protocol::{PAGE_SIZE, PolicyCode, Status};
+use protocol::exception::kind;
+use protocol::{GeneralRegs, PAGE_SIZE, PolicyCode, Status};
 
 use crate::ids::{ProcessId, ThreadId, Token, VmoId};
 use crate::memory::{MemoryOp, MemoryOpId, Pages, Storage};
@@ -39,21 +40,19 @@ pub enum Work {
     /// A VMO that the VMM provides needs these pages: [`crate::Kernel::supply_begin`] or
     /// [`crate::Kernel::supply_fail`].
     HostRead(Pages),
-    /// Run a new thread. `stack`, `arg1` and `arg2` are its rsp, rdi and rsi.
+    /// Run a new thread.
     StartThread {
         /// The thread.
         thread: ThreadId,
         /// Its process.
         process: ProcessId,
-        /// First instruction.
-        entry: u64,
-        /// rsp.
-        stack: u64,
-        /// rdi.
-        arg1: u64,
-        /// rsi.
-        arg2: u64,
+        /// Its registers.
+        registers: Box<GeneralRegs>,
     },
+    /// Take the thread off its vCPU, then call [`crate::Kernel::thread_stopped`].
+    StopThread(ThreadId),
+    /// Let a stopped thread go on, with these registers if there are any.
+    GoThread(ThreadId, Option<Box<GeneralRegs>>),
     /// The thread is no more: never run it again.
     EndThread(ThreadId),
     /// Set a segment base of the calling thread.
@@ -110,6 +109,8 @@ pub enum OpResult {
     Returned(u64),
     /// A page fault: the access may be tried again.
     Retry,
+    /// The operation was dropped, because its thread is to stop: when it goes on, it executes the same instruction again.
+    Restart,
     /// The operation's thread has ended, or will (an exception was raised).
     Gone,
 }
@@ -127,6 +128,8 @@ pub struct Exception {
     pub process_name: String,
     /// What happened.
     pub kind: ExceptionKind,
+    /// The registers, if the thread was stopped before anybody knew that nobody handles it.
+    pub registers: Option<Box<GeneralRegs>>,
 }
 
 /// What happened.
@@ -179,16 +182,29 @@ impl std::fmt::Display for Access {
 }
 
 impl ExceptionKind {
+    /// Zircon's number of the exception type.
+    pub fn number(&self) -> u32 {
+        match self {
+            ExceptionKind::PageFault { .. } => kind::FATAL_PAGE_FAULT,
+            ExceptionKind::Processor { vector: 6, .. } => kind::UNDEFINED_INSTRUCTION,
+            ExceptionKind::Processor { vector: 3, .. } => kind::SW_BREAKPOINT,
+            ExceptionKind::Processor { vector: 1, .. } => kind::HW_BREAKPOINT,
+            ExceptionKind::Processor { vector: 17, .. } => kind::UNALIGNED_ACCESS,
+            ExceptionKind::Policy(_) => kind::POLICY_ERROR,
+            ExceptionKind::Processor { .. } | ExceptionKind::Unexplained(_) => kind::GENERAL,
+        }
+    }
+
     /// Zircon's name of the exception type.
     pub fn name(&self) -> &'static str {
-        match self {
-            ExceptionKind::PageFault { .. } => "ZX_EXCP_FATAL_PAGE_FAULT",
-            ExceptionKind::Processor { vector: 6, .. } => "ZX_EXCP_UNDEFINED_INSTRUCTION",
-            ExceptionKind::Processor { vector: 3, .. } => "ZX_EXCP_SW_BREAKPOINT",
-            ExceptionKind::Processor { vector: 1, .. } => "ZX_EXCP_HW_BREAKPOINT",
-            ExceptionKind::Processor { vector: 17, .. } => "ZX_EXCP_UNALIGNED_ACCESS",
-            ExceptionKind::Policy(_) => "ZX_EXCP_POLICY_ERROR",
-            ExceptionKind::Processor { .. } | ExceptionKind::Unexplained(_) => "ZX_EXCP_GENERAL",
+        match self.number() {
+            kind::FATAL_PAGE_FAULT => "ZX_EXCP_FATAL_PAGE_FAULT",
+            kind::UNDEFINED_INSTRUCTION => "ZX_EXCP_UNDEFINED_INSTRUCTION",
+            kind::SW_BREAKPOINT => "ZX_EXCP_SW_BREAKPOINT",
+            kind::HW_BREAKPOINT => "ZX_EXCP_HW_BREAKPOINT",
+            kind::UNALIGNED_ACCESS => "ZX_EXCP_UNALIGNED_ACCESS",
+            kind::POLICY_ERROR => "ZX_EXCP_POLICY_ERROR",
+            _ => "ZX_EXCP_GENERAL",
         }
     }
 }

@@ -142,9 +142,9 @@ impl Vm {
                 return Late::Done;
             };
             let mut core = self.core();
-            match core.page_fault(self.now(), thread, next.address, Access::Write) {
+            match core.late_access(self.now(), thread, next.address, Access::Write) {
                 FaultOutcome::Present => {}
-                FaultOutcome::Gone => return Late::Done,
+                FaultOutcome::Restart | FaultOutcome::Gone => return Late::Done,
                 FaultOutcome::Parked(token) => {
                     let Some(mailbox) = self.mailbox(vcpu) else {
                         return Late::Done;

@@ -239,7 +239,12 @@ impl Runner {
         let registers = *self.vcpu.registers();
         let outcome = {
             let mut core = self.vm.core();
-            let outcome = core.page_fault(self.vm.now(), thread, address, access);
+            let now = self.vm.now();
+            let outcome = match writes {
+                None => core.page_fault(now, thread, address, access),
+                // The instruction is done otherwise: it cannot be executed again.
+                Some(_) => core.late_access(now, thread, address, access),
+            };
             if let FaultOutcome::Parked(token) = outcome {
                 self.vm.open_call(self.index, thread, token, &registers);
             }
@@ -247,7 +252,7 @@ impl Runner {
         };
         let token = match outcome {
             FaultOutcome::Parked(token) => Some(token),
-            FaultOutcome::Present | FaultOutcome::Gone => None,
+            FaultOutcome::Present | FaultOutcome::Restart | FaultOutcome::Gone => None,
         };
         let mine = Mine {
             vcpu: self.index,
@@ -273,7 +278,9 @@ impl Runner {
         if outcome != FaultOutcome::Present {
             self.vm.stats.fault_served(self.index, since.elapsed());
         }
-        let gone = outcome == FaultOutcome::Gone || ended == Some(OpResult::Gone);
+        // One that is to stop has raised an exception.
+        let gone = matches!(outcome, FaultOutcome::Restart | FaultOutcome::Gone)
+            || matches!(ended, Some(OpResult::Restart | OpResult::Gone));
         if let Some(writes) = writes.filter(|_| !gone) {
             self.write_late(thread, writes, since);
         }
@@ -305,7 +312,7 @@ impl Runner {
         };
         let token = match outcome {
             FaultOutcome::Parked(token) => Some(token),
-            FaultOutcome::Present | FaultOutcome::Gone => None,
+            FaultOutcome::Present | FaultOutcome::Restart | FaultOutcome::Gone => None,
         };
         let mine = Mine {
             vcpu: self.index,
@@ -327,7 +334,9 @@ impl Runner {
             vm.forget_call(self.index, thread);
             vm.stats.fault_served(self.index, since.elapsed());
         }
-        let Some(process) = process.filter(|_| outcome != FaultOutcome::Gone) else {
+        let stays = matches!(outcome, FaultOutcome::Restart | FaultOutcome::Gone)
+            || matches!(ended, Some(OpResult::Restart | OpResult::Gone));
+        let Some(process) = process.filter(|_| !stays) else {
             return Ok(());
         };
         // Makes the window now: under the lock below it is only looked up.

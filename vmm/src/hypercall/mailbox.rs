@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use protocol::GeneralRegs;
 use protocol::vcpu::ThreadContext;
 use zircon::{OpResult, ThreadId, Token};
 
@@ -24,6 +25,10 @@ pub(super) enum Item {
     Complete(ThreadId, u64),
     /// The thread goes on as it was.
     Resume(ThreadId),
+    /// The thread waits, wherever it is, and its registers are asked for.
+    Stop(ThreadId),
+    /// The stopped thread goes on, with these registers if there are any.
+    Go(ThreadId, Option<Box<GeneralRegs>>),
     /// The thread is no more.
     Kill(ThreadId),
     /// A new thread.
@@ -46,7 +51,10 @@ impl Item {
     /// Whether the guest kernel has to see the item before the current thread goes on. A thread that becomes runnable can wait
     /// until the current one waits itself, or until the tick takes the vCPU from it.
     fn is_urgent(&self) -> bool {
-        !matches!(self, Item::Complete(..) | Item::Resume(_) | Item::Start(..))
+        !matches!(
+            self,
+            Item::Complete(..) | Item::Resume(_) | Item::Go(..) | Item::Start(..)
+        )
     }
 }
 
@@ -59,6 +67,8 @@ pub(super) enum Call {
     Answered(OpResult),
     /// The guest thread is parked.
     Parked(Token, Box<Parked>),
+    /// The guest thread is parked and will be stopped: when it goes on, it makes the call with this number again.
+    Restart(u64),
 }
 
 #[derive(Debug, Default)]

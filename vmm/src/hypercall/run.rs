@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use protocol::boot::{KernelCall, PANIC_RUST};
+use protocol::regs::{FLAGS_ALWAYS, USER_FLAGS};
 use protocol::syscall::SyscallNumber;
 use protocol::vcpu::register;
 use protocol::{Status, USER_END};
@@ -17,16 +18,13 @@ use super::operands::OperandDecoder;
 use super::shared::{Vm, lock};
 use super::slots::Slots;
 use super::spaces::Acknowledged;
-use super::work::{Mine, Parked, describe};
+use super::work::{Mine, Parked, describe, in_machine};
 use crate::machine::{Exit, Injection, MachineError, Registers, Vcpu};
 use crate::observe::ExitKind;
 use crate::outcome::End;
 
-/// Flags that a program may have after a system call: the arithmetic ones, DF, AC and ID. The rest would be ours to lose.
-const USER_FLAGS: u64 = 0x24_0CD5;
-
-/// Interrupts on, and the bit that is always set.
-const FLAGS_ALWAYS: u64 = 0x202;
+/// Bytes of the instruction `syscall`.
+const SYSCALL_LENGTH: u64 = 2;
 
 /// Why a vCPU cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -199,7 +197,7 @@ impl Runner {
         };
         let token = match outcome {
             SyscallOutcome::Parked(token) => Some(token),
-            SyscallOutcome::Done(_) | SyscallOutcome::Gone => None,
+            SyscallOutcome::Done(_) | SyscallOutcome::Restart | SyscallOutcome::Gone => None,
         };
         let mine = Mine {
             vcpu: self.index,
@@ -224,10 +222,16 @@ impl Runner {
                 self.vm.forget_call(self.index, thread);
                 ended
             }
+            (None, _) if outcome == SyscallOutcome::Restart => Some(OpResult::Restart),
             (None, _) => None,
         };
         match ended {
             Some(OpResult::Returned(value)) => value,
+            Some(OpResult::Restart) => {
+                // The thread will be stopped; when it goes on, it executes `syscall` again.
+                self.vcpu.registers_mut().rcx = registers.rcx.saturating_sub(SYSCALL_LENGTH);
+                registers.rax
+            }
             // Parked or ended: nobody reads it.
             _ => Status::INTERNAL.to_register(),
         }
@@ -241,6 +245,7 @@ impl Runner {
                 self.on_flushed(registers.rdi, &registers);
                 Ok(())
             }
+            KernelCall::Stopped => self.on_stopped(registers.rdi as u32, &registers),
             KernelCall::Exception => {
                 let slot = self.vcpu.area().current_slot()?;
                 let thread = self.current_thread()?;
@@ -265,6 +270,31 @@ impl Runner {
                 )))
             }
         }
+    }
+
+    /// A thread is stopped: the core gets its registers.
+    fn on_stopped(&mut self, slot: u32, registers: &Registers) -> Result<(), RunError> {
+        let Some(thread) = self.slots.thread(slot) else {
+            let what = format!("no thread is in slot {slot}, which it stopped");
+            return Err(RunError::GuestKernel(what));
+        };
+        let mut context = self.vcpu.area().context(slot)?;
+        if let Some(number) = self.vm.take_restart(self.index, thread) {
+            if let Some(rax) = context.registers.get_mut(register::RAX) {
+                *rax = number;
+            }
+            context.rip = context.rip.saturating_sub(SYSCALL_LENGTH);
+            self.vcpu.area().set_context(slot, &context)?;
+        }
+        let process = self.vm.core().process_of(thread);
+        if let Some(process) = process {
+            lock(&self.vm.spaces).unpark(process, thread);
+        }
+        let now = self.vm.now();
+        let general = context.general_regs();
+        self.vm.core().thread_stopped(now, thread, general);
+        self.drain_for_all(registers);
+        Ok(())
     }
 
     /// The guest kernel has carried out a flush.
@@ -308,27 +338,7 @@ impl Runner {
     /// The registers that the guest kernel saved for the thread in `slot`.
     fn saved_registers(&self, slot: Option<u32>) -> Result<Registers, RunError> {
         let context = self.vcpu.area().context(slot.unwrap_or(u32::MAX))?;
-        let general = |index: usize| context.registers.get(index).copied().unwrap_or_default();
-        Ok(Registers {
-            rax: general(register::RAX),
-            rbx: general(register::RBX),
-            rcx: general(register::RCX),
-            rdx: general(register::RDX),
-            rsi: general(register::RSI),
-            rdi: general(register::RDI),
-            rsp: general(register::RSP),
-            rbp: general(register::RBP),
-            r8: general(register::R8),
-            r9: general(register::R9),
-            r10: general(register::R10),
-            r11: general(register::R11),
-            r12: general(register::R12),
-            r13: general(register::R13),
-            r14: general(register::R14),
-            r15: general(register::R15),
-            rip: context.rip,
-            rflags: context.rflags,
-        })
+        Ok(in_machine(&context.general_regs()))
     }
 
     /// The guest kernel has nothing to run. A batch that came after it last looked ends the wait before it begins.

@@ -1,6 +1,6 @@
 //! What all threads of a VM share.
 //!
-//! Locks are taken in this order and held for short, computation-only sections: page tables, core, mailbox, timers. Memory is
+//! Locks are taken in this order and held for short, computation-only sections: page tables, core, threads, mailbox, timers. Memory is
 //! never worked on while one is held.
 
 use std::collections::BTreeMap;
@@ -50,6 +50,8 @@ pub(crate) trait HostSide: Send + Sync + std::fmt::Debug {
     fn start_tick(&self);
     /// The VM has ended.
     fn ended(&self);
+    /// A process that is not the program was ended by an exception.
+    fn report(&self, report: &str);
     /// A program writes to the standard output.
     fn write(&self, bytes: &[u8]);
 }
@@ -124,7 +126,9 @@ impl Vm {
 
     /// Posts an item to the vCPU of its thread. `from`: the vCPU whose thread posts.
     pub(super) fn post(&self, thread: ThreadId, item: Item, from: Option<u32>) {
-        let Some(vcpu) = self.vcpu_of(thread) else {
+        // Locked until it is posted, so that nothing is posted behind the thread's end.
+        let threads = lock(&self.threads);
+        let Some(&vcpu) = threads.get(&thread) else {
             return;
         };
         if let Some(mailbox) = self.mailbox(vcpu) {

@@ -3,8 +3,9 @@
 //! Only the vCPU's own thread uses this. A slot whose thread was killed serves again when the guest kernel has drained the
 //! batch that said so; a new thread that finds no slot waits for one.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use protocol::GeneralRegs;
 use protocol::vcpu::{Entry, EntryKind, MAX_THREADS, ThreadContext};
 use zircon::ThreadId;
 
@@ -22,6 +23,8 @@ pub(super) struct Slots {
     dying: Vec<u32>,
     /// New threads without a slot.
     waiting: VecDeque<(ThreadId, Box<ThreadContext>)>,
+    /// Stopped, or about to be: whoever else wants one of them to go on comes too late.
+    stopped: BTreeSet<ThreadId>,
     /// Entries on their way.
     outbox: VecDeque<Entry>,
 }
@@ -34,6 +37,7 @@ impl Slots {
             free: (0..MAX_THREADS as u32).rev().collect(),
             dying: Vec::new(),
             waiting: VecDeque::new(),
+            stopped: BTreeSet::new(),
             outbox: VecDeque::new(),
         }
     }
@@ -63,7 +67,7 @@ impl Slots {
             self.free.append(&mut self.dying);
         }
         for item in items {
-            self.translate(item);
+            self.translate(area, item)?;
         }
         while let Some((thread, context)) = self.waiting.pop_front() {
             let Some(slot) = self.free.pop() else {
@@ -101,29 +105,29 @@ impl Slots {
         });
     }
 
-    fn translate(&mut self, item: Item) {
+    fn translate(&mut self, area: &Area, item: Item) -> Result<(), MachineError> {
         let on_thread = match item {
             Item::Start(thread, context) => {
                 self.waiting.push_back((thread, context));
-                return;
+                return Ok(());
             }
             Item::Link(link) => {
                 self.push(EntryKind::Link, 0, link.entry, link.value);
-                return;
+                return Ok(());
             }
             Item::Refresh(page) => {
                 self.push(EntryKind::Refresh, 0, page, 0);
-                return;
+                return Ok(());
             }
             Item::Flush(id) => {
                 self.push(EntryKind::Flush, 0, id, 0);
-                return;
+                return Ok(());
             }
             Item::SetBase { thread, gs, value } => {
                 if let Some(slot) = self.slot(thread) {
                     self.push(EntryKind::SetBase, slot, value, gs.into());
                 }
-                return;
+                return Ok(());
             }
             Item::Kill(thread) => {
                 self.waiting.retain(|(waiting, _)| *waiting != thread);
@@ -131,10 +135,23 @@ impl Slots {
                     self.dying.push(slot);
                     self.push(EntryKind::Kill, slot, 0, 0);
                 }
-                return;
+                self.stopped.remove(&thread);
+                return Ok(());
+            }
+            Item::Stop(thread) => {
+                self.stopped.insert(thread);
+                (thread, EntryKind::Stop, 0)
+            }
+            Item::Go(thread, registers) => {
+                self.stopped.remove(&thread);
+                if let Some(registers) = registers {
+                    self.set_registers(area, thread, &registers)?;
+                }
+                (thread, EntryKind::Resume, 0)
             }
             Item::Park(thread) => (thread, EntryKind::Park, 0),
             Item::Complete(thread, value) => (thread, EntryKind::Complete, value),
+            Item::Resume(thread) if self.stopped.contains(&thread) => return Ok(()),
             Item::Resume(thread) => (thread, EntryKind::Resume, 0),
         };
         // A thread that was killed meanwhile has no slot any more.
@@ -142,6 +159,36 @@ impl Slots {
         if let Some(slot) = self.slot(thread) {
             self.push(kind, slot, value, 0);
         }
+        Ok(())
+    }
+
+    /// Gives a stopped thread other registers. The guest kernel has its segment bases in the processor, perhaps: it sets them
+    /// itself.
+    fn set_registers(
+        &mut self,
+        area: &Area,
+        thread: ThreadId,
+        registers: &GeneralRegs,
+    ) -> Result<(), MachineError> {
+        let Some(slot) = self.slot(thread) else {
+            return Ok(());
+        };
+        let mut context = area.context(slot)?;
+        let (fs_base, gs_base) = (context.fs_base, context.gs_base);
+        context.set_general_regs(&GeneralRegs {
+            fs_base,
+            gs_base,
+            ..*registers
+        });
+        area.set_context(slot, &context)?;
+        let bases = [
+            (fs_base, registers.fs_base, 0),
+            (gs_base, registers.gs_base, 1),
+        ];
+        for (_, base, gs) in bases.into_iter().filter(|(old, new, _)| old != new) {
+            self.push(EntryKind::SetBase, slot, base, gs);
+        }
+        Ok(())
     }
 
     /// Whether a new thread waits for a slot.

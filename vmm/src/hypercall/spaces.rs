@@ -49,6 +49,8 @@ struct Space {
     linking: Option<u32>,
     /// Threads that faulted during a flush.
     parked: Vec<ThreadId>,
+    /// Its process has ended: with the last flush it goes.
+    ended: bool,
 }
 
 #[derive(Debug)]
@@ -124,6 +126,7 @@ impl Spaces {
             flushing: 0,
             linking: None,
             parked: Vec::new(),
+            ended: false,
         };
         self.spaces.insert(process, space);
         Ok(root)
@@ -209,6 +212,22 @@ impl Spaces {
         }
     }
 
+    /// A process has ended, and its threads were ended before: when every vCPU has forgotten its tables they are free. `None` if it has
+    /// none.
+    pub fn retire(&mut self, process: ProcessId, vcpus: u32) -> Option<FlushOrder> {
+        let space = self.spaces.get_mut(&process)?;
+        space.ended = true;
+        let links = space.tables.unlink(0, u64::MAX);
+        Some(self.order(process, links, None, vcpus))
+    }
+
+    /// A thread that is stopped does not wait for a flush any more: it will fault again.
+    pub fn unpark(&mut self, process: ProcessId, thread: ThreadId) {
+        if let Some(space) = self.spaces.get_mut(&process) {
+            space.parked.retain(|parked| *parked != thread);
+        }
+    }
+
     fn order(
         &mut self,
         process: ProcessId,
@@ -254,6 +273,12 @@ impl Spaces {
             space.flushing -= 1;
             if space.flushing == 0 {
                 resume.append(&mut space.parked);
+            }
+            if space.flushing == 0
+                && space.ended
+                && let Some(space) = self.spaces.remove(&process)
+            {
+                space.tables.destroy(&mut self.pool);
             }
         }
         Acknowledged::Done(Flushed { token, resume })

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use protocol::Status;
+use protocol::{GeneralRegs, Status};
 use zircon::{
-    Completion, Exception, ExceptionKind, OpResult, Pages, Storage, ThreadId, Token, VmoId, Work,
+    Completion, Exception, ExceptionKind, OpResult, Pages, ProcessId, Storage, ThreadId, Token,
+    VmoId, Work,
 };
 
 use super::emulated::{Late, LateWrites};
@@ -31,6 +32,8 @@ impl Vm {
     /// came.
     pub(super) fn drain(&self, mine: Option<Mine<'_>>) -> Option<OpResult> {
         let from = mine.map(|mine| mine.vcpu);
+        let own =
+            |completion: &Completion| mine.is_some_and(|mine| mine.token == Some(completion.token));
         let mut result = None;
         // What a run that has ended still wants is not done: a guest may have asked for hours of it.
         while !self.is_stopped() {
@@ -45,6 +48,12 @@ impl Vm {
                     // Likewise, so that it is posted before the thread's own drain ends, whoever took it.
                     Some(Work::SetBase { thread, gs, value }) => {
                         self.post(thread, Item::SetBase { thread, gs, value }, from);
+                    }
+                    // Likewise, so that nothing that follows from a thread's end gets ahead of it.
+                    Some(Work::EndThread(thread)) => self.end_thread(thread, from),
+                    // Likewise, so that the thread is not stopped before it is known how it goes on.
+                    Some(Work::Complete(end)) if end.result == OpResult::Restart && !own(&end) => {
+                        self.complete(end, from);
                     }
                     // Likewise, so that no older deadline is set after a newer one.
                     None => self.arm(core.next_deadline()),
@@ -62,39 +71,20 @@ impl Vm {
                 Work::Created { .. }
                 | Work::View { .. }
                 | Work::Sized { .. }
-                | Work::SetBase { .. } => {}
-                Work::Complete(completion) => {
-                    if mine.is_some_and(|mine| mine.token == Some(completion.token)) {
-                        result = Some(completion.result);
-                    } else {
-                        self.complete(completion, from);
-                    }
-                }
+                | Work::SetBase { .. }
+                | Work::EndThread(_) => {}
+                Work::Complete(end) if own(&end) => result = Some(end.result),
+                Work::Complete(end) if end.result == OpResult::Restart => {}
+                Work::Complete(end) => self.complete(end, from),
                 Work::HostRead(pages) => self.host_read(pages),
                 Work::StartThread {
                     thread,
                     process,
-                    entry,
-                    stack,
-                    arg1,
-                    arg2,
-                } => {
-                    let root = lock(&self.spaces).root(process);
-                    match root {
-                        Ok(root) => {
-                            let context = new_context(0, root, entry, stack, [arg1, arg2]);
-                            self.place(thread);
-                            self.post(thread, Item::Start(thread, Box::new(context)), from);
-                        }
-                        Err(error) => self.stop(End::GuestKernel(error.to_string())),
-                    }
-                }
-                Work::EndThread(thread) => {
-                    self.post(thread, Item::Kill(thread), from);
-                    let vcpu = lock(&self.threads).remove(&thread);
-                    if let Some(mailbox) = vcpu.and_then(|vcpu| self.mailbox(vcpu)) {
-                        mailbox.lock().calls.remove(&thread);
-                    }
+                    registers,
+                } => self.start_thread(thread, process, &registers, from),
+                Work::StopThread(thread) => self.post(thread, Item::Stop(thread), from),
+                Work::GoThread(thread, registers) => {
+                    self.post(thread, Item::Go(thread, registers), from);
                 }
                 Work::Flush {
                     process,
@@ -117,7 +107,13 @@ impl Vm {
                 Work::ProcessEnded { process, code } if process == self.program => {
                     self.stop(End::Exited(code));
                 }
-                Work::ProcessEnded { .. } => {}
+                Work::ProcessEnded { process, .. } => {
+                    let mut spaces = lock(&self.spaces);
+                    if let Some(order) = spaces.retire(process, self.vcpus()) {
+                        // As for any flush.
+                        self.order_flush(order, from);
+                    }
+                }
                 Work::DebugWrite(bytes) => self.host.write(&bytes),
                 Work::Free(vmo) => {
                     lock(&self.host_vmos).remove(&vmo);
@@ -174,6 +170,13 @@ impl Vm {
             Some(Call::Open(open, _)) if open == token => {
                 state.calls.insert(thread, Call::Answered(result));
             }
+            Some(Call::Parked(its, parked))
+                if its == token && result == OpResult::Restart && parked.fault.is_none() =>
+            {
+                state
+                    .calls
+                    .insert(thread, Call::Restart(parked.registers.rax));
+            }
             Some(Call::Parked(its, parked)) if its == token => {
                 drop(state);
                 if let Some(since) = parked.fault {
@@ -187,7 +190,8 @@ impl Vm {
                 let item = match result {
                     OpResult::Returned(value) => Item::Complete(thread, value),
                     OpResult::Retry => Item::Resume(thread),
-                    OpResult::Gone => return,
+                    // An access is made again as it is.
+                    OpResult::Restart | OpResult::Gone => return,
                 };
                 self.post(thread, item, from);
             }
@@ -198,7 +202,40 @@ impl Vm {
         }
     }
 
-    /// Gives a new thread to the vCPU with the fewest.
+    /// Runs a new thread on the vCPU with the fewest. It may have been ended since the core asked for it.
+    fn start_thread(
+        &self,
+        thread: ThreadId,
+        process: ProcessId,
+        registers: &GeneralRegs,
+        from: Option<u32>,
+    ) {
+        let root = {
+            let mut spaces = lock(&self.spaces);
+            if !self.core().is_alive(process) {
+                return;
+            }
+            spaces.root(process)
+        };
+        let root = match root {
+            Ok(root) => root,
+            Err(error) => {
+                log::warn!("process {} is killed: {error}", process.0);
+                let now = self.now();
+                return self.core().kill_process(now, process);
+            }
+        };
+        {
+            let core = self.core();
+            if !core.is_running(thread) {
+                return;
+            }
+            self.place(thread);
+        }
+        let context = new_context(0, root, registers);
+        self.post(thread, Item::Start(thread, Box::new(context)), from);
+    }
+
     fn place(&self, thread: ThreadId) {
         let mut threads = lock(&self.threads);
         let mut load: BTreeMap<u32, usize> = (0..self.vcpus()).map(|vcpu| (vcpu, 0)).collect();
@@ -210,12 +247,35 @@ impl Vm {
         }
     }
 
-    /// An exception that nobody handles is the end of the run.
+    /// A thread is no more. Whatever is posted for it from now on goes nowhere.
+    fn end_thread(&self, thread: ThreadId, from: Option<u32>) {
+        self.post(thread, Item::Kill(thread), from);
+        let vcpu = lock(&self.threads).remove(&thread);
+        if let Some(mailbox) = vcpu.and_then(|vcpu| self.mailbox(vcpu)) {
+            mailbox.lock().calls.remove(&thread);
+        }
+    }
+
+    /// The number of the call that a thread which is stopped is to make again, if there is one.
+    pub(super) fn take_restart(&self, vcpu: u32, thread: ThreadId) -> Option<u64> {
+        let calls = &mut self.mailbox(vcpu)?.lock().calls;
+        match calls.remove(&thread) {
+            Some(Call::Restart(number)) => Some(number),
+            Some(other) => {
+                calls.insert(thread, other);
+                None
+            }
+            None => None,
+        }
+    }
+
+    /// An exception that nobody handles: of the program, it is the end of the run.
     fn report(&self, exception: &Exception, mine: Option<Mine<'_>>) {
         let own = mine.filter(|mine| mine.thread == Some(exception.thread));
-        let registers = match own {
-            Some(mine) => Some(*mine.registers),
-            None => self.parked_registers(exception.thread),
+        let registers = match (&exception.registers, own) {
+            (Some(registers), _) => Some(in_machine(registers)),
+            (None, Some(mine)) => Some(*mine.registers),
+            (None, None) => self.parked_registers(exception.thread),
         };
         let mut report = exception.to_string();
         if let ExceptionKind::PageFault {
@@ -240,7 +300,11 @@ impl Vm {
             report.push('\n');
             report.push_str(&describe(&registers));
         }
-        self.stop(End::Exception(report));
+        if exception.process == self.program {
+            self.stop(End::Exception(report));
+        } else {
+            self.host.report(&report);
+        }
     }
 
     fn parked_registers(&self, thread: ThreadId) -> Option<Registers> {
@@ -248,7 +312,7 @@ impl Vm {
         match mailbox.lock().calls.get(&thread)? {
             Call::Parked(_, parked) => Some(parked.registers),
             Call::Open(_, registers) => Some(*registers),
-            Call::Answered(_) => None,
+            Call::Answered(_) | Call::Restart(_) => None,
         }
     }
 
@@ -316,6 +380,30 @@ pub(super) struct Parked {
     pub registers: Registers,
     /// What its instruction has yet to write.
     pub writes: Option<LateWrites>,
+}
+
+/// A supervisor's registers as the machine's.
+pub(super) fn in_machine(r: &GeneralRegs) -> Registers {
+    Registers {
+        rax: r.rax,
+        rbx: r.rbx,
+        rcx: r.rcx,
+        rdx: r.rdx,
+        rsi: r.rsi,
+        rdi: r.rdi,
+        rsp: r.rsp,
+        rbp: r.rbp,
+        r8: r.r8,
+        r9: r.r9,
+        r10: r.r10,
+        r11: r.r11,
+        r12: r.r12,
+        r13: r.r13,
+        r14: r.r14,
+        r15: r.r15,
+        rip: r.rip,
+        rflags: r.rflags,
+    }
 }
 
 /// The general registers, four to a line.

@@ -6,10 +6,9 @@
 use std::collections::VecDeque;
 
 use protocol::{
+    GeneralRegs,
     boot::{VCPU_AREAS, VCPU_STRIDE},
-    vcpu::{
-        CONTEXTS, Entry, MAILBOX_ENTRIES, MAX_THREADS, NO_THREAD, ThreadContext, VcpuArea, register,
-    },
+    vcpu::{CONTEXTS, Entry, MAILBOX_ENTRIES, MAX_THREADS, NO_THREAD, ThreadContext, VcpuArea},
 };
 
 use super::{error::MachineError, ram::Ram};
@@ -135,23 +134,8 @@ impl Area {
     }
 }
 
-/// Flags of a new thread: interrupts on, and the bit that is always set.
-const INITIAL_FLAGS: u64 = 0x202;
-
-/// The context of a thread that has not run yet: `rip` and `rsp` as given, `arguments` in rdi and rsi, every other
-/// register zero, x87 and SSE in their power-on state.
-pub fn new_context(slot: u32, root: u64, rip: u64, rsp: u64, arguments: [u64; 2]) -> ThreadContext {
-    let mut registers = [0; 16];
-    let [rdi, rsi] = arguments;
-    for (index, value) in [
-        (register::RSP, rsp),
-        (register::RDI, rdi),
-        (register::RSI, rsi),
-    ] {
-        if let Some(register) = registers.get_mut(index) {
-            *register = value;
-        }
-    }
+/// The context of a thread that has not run yet: x87 and SSE are in their power-on state.
+pub fn new_context(slot: u32, root: u64, registers: &GeneralRegs) -> ThreadContext {
     // FXSAVE area (SDM vol. 1, 10.5.1): FCW at 0, MXCSR at 24.
     let mut fx = [0; 512];
     if let Some(fcw) = fx.get_mut(..2) {
@@ -160,10 +144,10 @@ pub fn new_context(slot: u32, root: u64, rip: u64, rsp: u64, arguments: [u64; 2]
     if let Some(mxcsr) = fx.get_mut(24..28) {
         mxcsr.copy_from_slice(&0x1F80u32.to_le_bytes());
     }
-    ThreadContext {
-        registers,
-        rip,
-        rflags: INITIAL_FLAGS,
+    let mut context = ThreadContext {
+        registers: [0; 16],
+        rip: 0,
+        rflags: 0,
         fs_base: 0,
         gs_base: 0,
         cr3: root,
@@ -172,11 +156,15 @@ pub fn new_context(slot: u32, root: u64, rip: u64, rsp: u64, arguments: [u64; 2]
         slot,
         reserved: [0; 3],
         fx,
-    }
+    };
+    context.set_general_regs(registers);
+    context
 }
 
 #[cfg(test)]
 mod tests {
+    use protocol::vcpu::register;
+
     use super::*;
 
     fn area() -> Area {
@@ -222,7 +210,7 @@ mod tests {
     #[test]
     fn contexts_lie_side_by_side_and_end() {
         let area = area();
-        let context = new_context(511, 0x9000, 0x20_0000, 0x7000, [1, 2]);
+        let context = new_context(511, 0x9000, &GeneralRegs::at_start(0x20_0000, 0x7000, 1, 2));
         area.set_context(511, &context).unwrap();
         let back = area.context(511).unwrap();
         assert_eq!((back.rip, back.cr3, back.slot), (0x20_0000, 0x9000, 511));

@@ -141,7 +141,11 @@ fn a_panic_of_the_kernel_comes_with_its_message() {
 #[test]
 fn an_exception_in_ring_0_is_reported_with_its_place() {
     let mut guest = Guest::new(invalid_opcode());
-    let mut context = new_context(0, guest.root(), USER, 0, [0; 2]);
+    let mut context = new_context(
+        0,
+        guest.root(),
+        &protocol::GeneralRegs::at_start(USER, 0, 0, 0),
+    );
     // Reserved bits of MXCSR: fxrstor refuses them.
     context.fx[24..28].fill(0xFF);
     guest.vcpu.area().set_context(0, &context).unwrap();
@@ -161,7 +165,11 @@ fn an_exception_in_ring_0_is_reported_with_its_place() {
 fn a_triple_fault_is_a_shutdown() {
     let mut guest = Guest::new(invalid_opcode());
     let nothing_mapped = RAM_SIZE - 0x1000;
-    let context = new_context(0, nothing_mapped, USER, 0, [0; 2]);
+    let context = new_context(
+        0,
+        nothing_mapped,
+        &protocol::GeneralRegs::at_start(USER, 0, 0, 0),
+    );
     guest.vcpu.area().set_context(0, &context).unwrap();
     guest.post(&[entry(Resume, 0, 0, 0)]);
     assert_eq!(guest.run(), Exit::Shutdown);

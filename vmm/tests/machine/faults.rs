@@ -61,7 +61,11 @@ fn park_at_fault(code: &[u8]) {
     guest.start(0, ABSENT);
     guest.set_present(ABSENT, false);
     expect_fault(&mut guest);
-    let other = new_context(1, guest.root(), USER + 0x800, USER + 0x8000, [1, 0]);
+    let other = new_context(
+        1,
+        guest.root(),
+        &protocol::GeneralRegs::at_start(USER + 0x800, USER + 0x8000, 1, 0),
+    );
     guest.vcpu.area().set_context(1, &other).unwrap();
     guest.post(&[entry(Park, 0, 0, 0), entry(Resume, 1, 0, 0)]);
     assert_eq!(guest.vcpu.inject_mailbox().unwrap(), Injection::Done);

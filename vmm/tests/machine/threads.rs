@@ -93,7 +93,11 @@ fn each_thread_has_its_segment_bases() {
         let base = USER + 0x3000 + 0x100 * slot;
         guest.write(base, &(10 + slot).to_le_bytes());
         guest.write(base + 0x80, &(20 + slot).to_le_bytes());
-        let mut context = new_context(slot as u32, guest.root(), USER, USER + 0x8000, [slot, 0]);
+        let mut context = new_context(
+            slot as u32,
+            guest.root(),
+            &protocol::GeneralRegs::at_start(USER, USER + 0x8000, slot, 0),
+        );
         context.fs_base = base;
         context.gs_base = base + 0x80;
         guest
@@ -122,7 +126,11 @@ fn every_slot_of_a_vcpu_can_hold_a_thread() {
     let mut guest = Guest::new(keep_sse_state());
     let mut seen = Vec::new();
     for slot in 0..512 {
-        let context = new_context(slot, guest.root(), USER, USER + 0x8000, [slot.into(), 0]);
+        let context = new_context(
+            slot,
+            guest.root(),
+            &protocol::GeneralRegs::at_start(USER, USER + 0x8000, slot.into(), 0),
+        );
         guest.vcpu.area().set_context(slot, &context).unwrap();
     }
     let resume: Vec<_> = (0..512).map(|slot| entry(Resume, slot, 0, 0)).collect();
@@ -164,7 +172,11 @@ fn a_link_written_on_one_vcpu_counts_on_the_other() {
     // Both fault; the first vCPU links the page, and the second, which runs after it, finds it.
     guest.start(0, UNMAPPED);
     assert_eq!(guest.expect_exception(), (14, 4, UNMAPPED));
-    let context = new_context(0, guest.root(), USER, USER + 0x9000, [UNMAPPED, 0]);
+    let context = new_context(
+        0,
+        guest.root(),
+        &protocol::GeneralRegs::at_start(USER, USER + 0x9000, UNMAPPED, 0),
+    );
     other.area().set_context(0, &context).unwrap();
     assert_eq!(other.run().unwrap(), Exit::Halt);
     let mut batch = [entry(Resume, 0, 0, 0)].into();
@@ -203,7 +215,11 @@ fn two_vcpus_run_side_by_side() {
     let on_other = thread::spawn(move || {
         assert_eq!(other.run().unwrap(), Exit::Halt);
         assert_eq!(other.index(), 1);
-        let context = new_context(0, root, USER, USER + 0x9000, [1, 0]);
+        let context = new_context(
+            0,
+            root,
+            &protocol::GeneralRegs::at_start(USER, USER + 0x9000, 1, 0),
+        );
         other.area().set_context(0, &context).unwrap();
         other
             .area()

@@ -3,7 +3,7 @@
 use protocol::syscall::SyscallNumber as N;
 
 use super::*;
-use crate::common::NOWHERE;
+use crate::common::{NOWHERE, Outcome};
 
 const READABLE: u32 = 1;
 const WRITABLE: u32 = 2;
@@ -280,9 +280,14 @@ fn channel_queue_is_bounded() {
     for _ in 0..3500 {
         assert_eq!(m.call(N::ChannelWrite, &args), Status::OK);
     }
-    assert_eq!(m.call(N::ChannelWrite, &args), Status::SHOULD_WAIT);
     m.channel_read(b).unwrap();
     assert_eq!(m.call(N::ChannelWrite, &args), Status::OK);
+    assert_eq!(
+        m.call_on(m.main.thread, N::ChannelWrite, &args),
+        Outcome::Gone
+    );
+    let report = m.exceptions[0].to_string();
+    assert!(report.contains("channel-full-write"), "{report}");
 }
 
 #[test]
@@ -333,6 +338,21 @@ fn object_signal_peer_rows() {
     assert_eq!(m.call(N::ObjectSignalPeer, &args), Status::PEER_CLOSED);
     let args = [a.into(), 0, 1];
     assert_eq!(m.call(N::ObjectSignalPeer, &args), Status::INVALID_ARGS);
+}
+
+/// An end in its own queue, and two ends in each other's: nobody can read them.
+#[test]
+fn process_exit_takes_rings_of_channels_apart() {
+    let mut m = TestMachine::new();
+    let (a, b) = m.channel_create();
+    let vmo = m.vmo(1);
+    m.channel_write(a, b"", &[vmo, b]).unwrap();
+    let ((c, d), (e, f)) = (m.channel_create(), m.channel_create());
+    let vmo = m.vmo(1);
+    m.channel_write(c, b"", &[vmo, f]).unwrap();
+    m.channel_write(e, b"", &[d]).unwrap();
+    m.call_on(m.main.thread, N::ProcessExit, &[0]);
+    assert_eq!(m.kernel.usage(), []);
 }
 
 /// The end of a process closes its ends and what is in them.

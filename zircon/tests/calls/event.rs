@@ -56,7 +56,7 @@ fn object_signal_on_every_type() {
         (m.vmo(1), 8),
         (m.event_create(), 0),
         (m.main.process_handle, 0),
-        (thread, 0),
+        (thread, 1 << 4),
     ] {
         m.object_signal(raw, 0, 0xFF << 24).unwrap();
         assert_eq!(m.signals(raw), signals | 0xFF << 24);

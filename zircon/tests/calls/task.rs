@@ -60,7 +60,7 @@ fn thread_exit_signals_its_end() {
     let mut m = TestMachine::new();
     let handle = m.thread_handle();
     let thread = *m.started.last().unwrap();
-    assert_eq!(m.signals(handle), 0);
+    assert_eq!(m.signals(handle), 1 << 4);
     assert_eq!(m.call_on(thread, N::ThreadExit, &[]), Outcome::Gone);
     assert_eq!(m.signals(handle), 8);
     assert!(m.processes_ended.is_empty());

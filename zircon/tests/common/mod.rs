@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use calls::{Packet, read_packet};
 pub use memory::PageMemory;
+use protocol::GeneralRegs;
 use protocol::syscall::SyscallNumber as N;
 pub use protocol::{PAGE_SIZE, Rights, Status};
 pub use readers::{Reader, Via};
@@ -42,6 +43,8 @@ pub enum Order {
 pub enum Outcome {
     Value(u64),
     Blocked(Token),
+    /// The thread stops and makes the call again when it goes on.
+    Restart,
     Gone,
 }
 
@@ -50,6 +53,8 @@ pub enum Outcome {
 pub enum Touch {
     Done,
     Blocked(Token),
+    /// The thread stops and tries again when it goes on.
+    Restart,
     /// The thread raised an exception with this status.
     Fatal(Status),
 }
@@ -67,6 +72,11 @@ pub struct TestMachine {
     pub host_reads: Vec<Pages>,
     pub exceptions: Vec<Exception>,
     pub started: Vec<ThreadId>,
+    /// Registers of threads when they were started, or went on.
+    pub registers: BTreeMap<ThreadId, GeneralRegs>,
+    /// Threads that are stopped, or are to be.
+    pub stopped: BTreeSet<ThreadId>,
+    pub hold_stops: bool,
     pub ended: BTreeSet<ThreadId>,
     pub processes_ended: Vec<(ProcessId, i64)>,
     pub freed: BTreeSet<VmoId>,
@@ -120,6 +130,9 @@ impl TestMachine {
             host_reads: Vec::new(),
             exceptions: Vec::new(),
             started: Vec::new(),
+            registers: BTreeMap::new(),
+            stopped: BTreeSet::new(),
+            hold_stops: false,
             ended: BTreeSet::new(),
             processes_ended: Vec::new(),
             freed: BTreeSet::new(),
@@ -158,11 +171,16 @@ impl TestMachine {
                 self.drain();
                 Outcome::Gone
             }
+            SyscallOutcome::Restart => {
+                self.drain();
+                Outcome::Restart
+            }
             SyscallOutcome::Parked(token) => {
                 self.parked.insert(token, thread);
                 self.drain();
                 match self.results.remove(&token) {
                     Some(OpResult::Returned(value)) => Outcome::Value(value),
+                    Some(OpResult::Restart) => Outcome::Restart,
                     Some(_) => Outcome::Gone,
                     None if self.ended.contains(&thread) => Outcome::Gone,
                     None => Outcome::Blocked(token),
@@ -312,6 +330,12 @@ impl TestMachine {
         }
     }
 
+    /// A thread that is to be stopped is.
+    pub fn stop(&mut self, thread: ThreadId) {
+        let registers = self.registers[&thread];
+        self.kernel.thread_stopped(self.now, thread, registers);
+    }
+
     /// Answers flushes that were held.
     pub fn flush(&mut self) {
         for token in std::mem::take(&mut self.flushes) {
@@ -343,11 +367,30 @@ impl TestMachine {
             Work::View { pages, of, at } => self.memory.view(pages, of, at),
             Work::Sized { vmo, pages } => self.memory.grow(vmo, pages),
             Work::HostRead(pages) => self.host_reads.push(pages),
-            Work::StartThread { thread, .. } => self.started.push(thread),
+            Work::StartThread {
+                thread, registers, ..
+            } => {
+                self.started.push(thread);
+                self.registers.insert(thread, *registers);
+            }
+            Work::StopThread(thread) => {
+                assert!(!self.waits(thread), "{thread:?} is stopped in a call");
+                assert!(self.stopped.insert(thread), "{thread:?} is stopped twice");
+                if !self.hold_stops {
+                    self.stop(thread);
+                }
+            }
+            Work::GoThread(thread, registers) => {
+                assert!(self.stopped.remove(&thread), "{thread:?} was not stopped");
+                if let Some(registers) = registers {
+                    self.registers.insert(thread, *registers);
+                }
+            }
             Work::EndThread(thread) => {
                 assert!(self.ended.insert(thread), "{thread:?} ended twice");
                 // Operations that end the thread themselves still report it.
                 self.parked.retain(|_, owner| *owner != thread);
+                self.stopped.remove(&thread);
             }
             Work::SetBase { thread, gs, value } => self.bases.push((thread, gs, value)),
             Work::Flush { token, .. } if self.hold_flushes => self.flushes.push(token),
@@ -437,6 +480,10 @@ impl TestMachine {
                     self.drain();
                     return Touch::Done;
                 }
+                FaultOutcome::Restart => {
+                    self.drain();
+                    return Touch::Restart;
+                }
                 FaultOutcome::Gone => {
                     self.drain();
                     return Touch::Fatal(self.fault_status(thread));
@@ -450,6 +497,7 @@ impl TestMachine {
                         }
                         None => return Touch::Blocked(token),
                         Some(OpResult::Retry) => {}
+                        Some(OpResult::Restart) => return Touch::Restart,
                         Some(OpResult::Gone) => return Touch::Fatal(self.fault_status(thread)),
                         Some(other) => panic!("a page fault ended as {other:?}"),
                     }

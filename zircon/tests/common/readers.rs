@@ -24,6 +24,8 @@ pub struct Reader {
     pub token: Option<Token>,
     pub end: Option<Result<(), Status>>,
     address: u64,
+    /// The arguments of its call.
+    call: [u64; 4],
     pages: u64,
     next: u64,
 }
@@ -40,6 +42,7 @@ impl TestMachine {
             token: None,
             end: None,
             address: 0,
+            call: [0; 4],
             pages: count,
             next: 0,
         };
@@ -47,11 +50,8 @@ impl TestMachine {
             Via::Read => {
                 reader.address = self.alloc(length);
                 let args = [vmo.into(), reader.address, offset, length];
-                match self.call_on(thread, N::VmoRead, &args) {
-                    Outcome::Blocked(token) => reader.token = Some(token),
-                    Outcome::Value(value) => reader.end = Some(Status::from_register(value).ok()),
-                    Outcome::Gone => panic!("vmo_read ended the thread"),
-                }
+                reader.call = args;
+                self.go_on(&mut reader);
             }
             Via::Mapping => {
                 reader.address = self.vmar_map(1, 0, vmo, offset, length).unwrap();
@@ -62,6 +62,15 @@ impl TestMachine {
     }
 
     fn go_on(&mut self, reader: &mut Reader) {
+        if reader.via == Via::Read {
+            match self.call_on(reader.thread, N::VmoRead, &reader.call) {
+                Outcome::Blocked(token) => reader.token = Some(token),
+                Outcome::Value(value) => reader.end = Some(Status::from_register(value).ok()),
+                Outcome::Restart => {}
+                Outcome::Gone => panic!("vmo_read ended the thread"),
+            }
+            return;
+        }
         while reader.next < reader.pages {
             let at = reader.address + reader.next * PAGE_SIZE;
             match self.touch(reader.thread, at, Access::Read) {
@@ -70,6 +79,7 @@ impl TestMachine {
                     reader.token = Some(token);
                     return;
                 }
+                Touch::Restart => return,
                 Touch::Fatal(status) => {
                     reader.end = Some(Err(status));
                     return;
@@ -92,12 +102,18 @@ impl TestMachine {
                     reader.token = None;
                     self.go_on(reader);
                 }
+                // When its thread goes on it tries again.
+                Some(OpResult::Restart) => reader.token = None,
                 Some(OpResult::Gone) => reader.end = Some(Err(self.fault_status(reader.thread))),
                 None if self.ended.contains(&reader.thread) => {
                     reader.end = Some(Err(self.fault_status(reader.thread)));
                 }
                 None => {}
             }
+        }
+        let stands = self.stopped.contains(&reader.thread);
+        if reader.token.is_none() && reader.end.is_none() && !stands {
+            self.go_on(reader);
         }
         reader.end
     }

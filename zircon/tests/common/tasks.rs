@@ -4,6 +4,7 @@ use protocol::Status;
 use protocol::syscall::SyscallNumber as N;
 
 use super::TestMachine;
+use zircon::ThreadId;
 
 /// What `zx_channel_read` brought.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -50,6 +51,18 @@ impl TestMachine {
         let handles = (0..count).map(|n| self.peek_u32(values + u64::from(n) * 4));
         let handles = handles.collect();
         Ok(Message { bytes, handles })
+    }
+
+    /// Whether a thread waits, or is to stop.
+    pub fn stands(&self, thread: ThreadId) -> bool {
+        self.waits(thread) || self.stopped.contains(&thread)
+    }
+
+    /// `zx_task_create_exception_channel`.
+    pub fn exception_channel(&mut self, task: u32) -> Result<u32, Status> {
+        let out = self.alloc(4);
+        self.status_of(N::TaskCreateExceptionChannel, &[task.into(), 0, out])?;
+        Ok(self.peek_u32(out))
     }
 
     /// The koid in the `related_koid` of an object.

@@ -24,7 +24,7 @@ pub enum Arg {
     Job(u8),
     /// One to an object that can be waited for.
     Waitable(u8),
-    Task,
+    Task(u8),
     /// An address in or around what is mapped.
     Address(u8, u16),
     /// Pages, and a few bytes more or less.
@@ -45,7 +45,7 @@ impl Arg {
             Arg::Vmar(n) => pick(&first.vmars, n),
             Arg::Job(n) => pick(&first.jobs, n),
             Arg::Waitable(n) => pick(&first.waitables, n),
-            Arg::Task => first.process.into(),
+            Arg::Task(n) => pick(&first.tasks, n),
             Arg::Handle(n) => u64::from(n % 24) << 2 | 3 | u64::from(n / 24 % 3) << 20,
             Arg::Address(region, offset) => {
                 let base = match region % 8 {
@@ -85,7 +85,8 @@ impl Arg {
             'q' => return Arg::Port(source.byte()),
             'k' => return Arg::Channel(source.byte()),
             'm' => return Arg::Vmar(source.byte()),
-            't' => return Arg::Task,
+            't' => return Arg::Task(source.byte()),
+            'R' => return Arg::Raw(160),
             'J' => return Arg::Job(source.byte()),
             'x' => return Arg::Waitable(source.byte()),
             'I' => return Arg::Raw(ITEMS + 12 * source.below(64)),

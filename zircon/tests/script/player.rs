@@ -294,7 +294,7 @@ impl Player {
                 assert_eq!(again, FaultOutcome::Present, "{address:#x}");
                 Some(End::Retry)
             }
-            OpResult::Gone => panic!("{:?} is gone", blocked.thread),
+            OpResult::Restart | OpResult::Gone => panic!("{:?} is gone", blocked.thread),
         }
     }
 

@@ -107,7 +107,9 @@ impl World {
         match outcome {
             Outcome::Value(value) => Call::Over(value),
             Outcome::Blocked(token) => Call::Waits(token),
-            Outcome::Gone => panic!("{} {args:x?} ended the thread", number.name()),
+            Outcome::Restart | Outcome::Gone => {
+                panic!("{} {args:x?} ended the thread", number.name())
+            }
         }
     }
 

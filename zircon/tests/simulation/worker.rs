@@ -70,7 +70,7 @@ impl Worker {
                 None => {}
                 Some(OpResult::Returned(value)) => self.ended(world, value),
                 Some(OpResult::Retry) => self.touch(world),
-                Some(OpResult::Gone) => panic!("{:?} is gone", self.thread),
+                Some(OpResult::Restart | OpResult::Gone) => panic!("{:?} is gone", self.thread),
             }
         } else if !finishing {
             self.begin(world, source);
@@ -220,7 +220,9 @@ impl Worker {
                 self.waits = Some(token);
                 return;
             }
-            Touch::Fatal(status) => panic!("VMO {vmo} page {page}: {status}"),
+            other @ (Touch::Restart | Touch::Fatal(_)) => {
+                panic!("VMO {vmo} page {page}: {other:?}")
+            }
             Touch::Done => {}
         }
         if write {
