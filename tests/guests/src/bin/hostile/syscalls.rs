@@ -118,9 +118,11 @@ impl Caller {
             *arg = self.value();
         }
         match number {
-            SyscallNumber::ProcessExit | SyscallNumber::ThreadExit => return false,
+            SyscallNumber::ProcessExit | SyscallNumber::ThreadExit | SyscallNumber::TaskKill => {
+                return false;
+            }
             SyscallNumber::Nanosleep => args[0] = self.past(),
-            SyscallNumber::ObjectWaitOne => args[2] = self.past(),
+            SyscallNumber::ObjectWaitOne | SyscallNumber::ObjectWaitMany => args[2] = self.past(),
             SyscallNumber::PortWait => args[1] = self.past(),
             SyscallNumber::FutexWait => args[3] = self.past(),
             SyscallNumber::DebugWrite => {
