@@ -29,7 +29,7 @@ use protocol::{PAGE_SIZE, Status};
 use zircon::Sequence;
 
 pub use calls::PagerOp;
-pub use ops::{Op, RangeOp};
+pub use ops::{Op, RangeOp, TOUCHED};
 pub use pages::Shown;
 use requests::{InPort, Request};
 

@@ -8,6 +8,9 @@ use super::pages::Shown;
 use super::requests::{Ask, Woken};
 use super::{Bytes, Data, Dirt, End, Kind, Model, OK, Slot, Source};
 
+/// The byte of a page that a touch adds one to, if it writes.
+pub const TOUCHED: usize = 7;
+
 /// Operations on whole pages that may wait for them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RangeOp {
@@ -274,6 +277,10 @@ impl Model {
         if zero {
             self.come_ahead(owner, at);
         }
+        if write {
+            let byte = &mut self.page_for_write(owner, at)[TOUCHED];
+            *byte = byte.wrapping_add(1);
+        }
         Some(End::Retry)
     }
 
@@ -294,6 +301,11 @@ impl Model {
             }
             if zero {
                 self.page_for_write(owner, at);
+            }
+            // An interval's page is dirty with its storage: whoever asked to make it so goes on.
+            if matches!(self.slot(owner, at), Slot::Page(_, Dirt::Dirty)) {
+                let woken = self.resolve(owner, Ask::Dirty, at..at + 1, None);
+                self.wake(woken);
             }
         }
     }
@@ -392,6 +404,7 @@ impl Model {
         self.ready(wait, vmo, page, &need)?;
         let (owner, at) = self.owner(vmo, page);
         let base = page * PAGE_SIZE;
+        self.vmos[owner].modified = true;
         let there = self.page_for_write(owner, at);
         there[(bytes.start - base) as usize..(bytes.end - base) as usize].fill(0);
         Ok(())

@@ -5,7 +5,7 @@ use protocol::{PAGE_SIZE, Status};
 
 use super::player::Player;
 use super::{Call, Line};
-use crate::model::{Dirt, Kind, Op, RangeOp, Slot, Source};
+use crate::model::{Kind, Op, RangeOp, Source};
 
 /// `ZX_VMO_CHILD_*`
 const SNAPSHOT: u32 = 1;
@@ -216,11 +216,7 @@ impl Player {
 
     fn zero(&mut self, vmo: usize, offset: u64, length: u64) {
         // Page runs that are zeroed one after another wake one after another.
-        // A supplied zero page is to stay one; it becomes the program's own for now.
-        let supplied = |slot: &Slot| *slot == Slot::Zero(Dirt::Clean);
-        let (owner, _) = self.model.owner(vmo, 0);
-        let left_open = self.model.vmos[owner].slots.iter().any(supplied);
-        if self.model.vmos[vmo].open && !self.is_waited_for(vmo) && !left_open {
+        if self.model.vmos[vmo].open && !self.is_waited_for(vmo) {
             let args = self.op_range(vmo, 10, offset, length);
             let bytes = offset..offset + length;
             let op = Op::Zero { vmo, bytes };

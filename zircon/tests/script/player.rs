@@ -6,7 +6,7 @@ use zircon::{Access, FaultOutcome, OpResult, ThreadId, Token, VmoId};
 
 use super::{Call, Line};
 use crate::common::{Outcome, TestMachine, Touch, read_packet};
-use crate::model::{Data, End, Kind, Model, OK, Op, Shown, Slot};
+use crate::model::{Data, End, Kind, Model, OK, Op, Shown, Slot, TOUCHED};
 
 const THREADS: usize = 5;
 const PAGERS: usize = 2;
@@ -206,7 +206,10 @@ impl Player {
         let address = self.addresses[vmo].unwrap() + page * PAGE_SIZE;
         let access = if write { Access::Write } else { Access::Read };
         match (self.m.touch(thread, address, access), expected) {
-            (Touch::Done, Ok(End::Retry)) => self.free.push(thread),
+            (Touch::Done, Ok(End::Retry)) => {
+                self.add_one(address, access);
+                self.free.push(thread);
+            }
             (Touch::Blocked(token), Err(wait)) => self.blocked.push(Blocked {
                 wait,
                 thread,
@@ -216,6 +219,15 @@ impl Player {
                 touch: Some((address, access)),
             }),
             (got, expected) => panic!("touch of {vmo} page {page}: {got:?}, not {expected:?}"),
+        }
+    }
+
+    /// A touch goes through: what the program does then.
+    fn add_one(&mut self, address: u64, access: Access) {
+        if access == Access::Write {
+            let at = address + TOUCHED as u64;
+            let byte = self.m.try_peek(at, 1).unwrap()[0];
+            self.m.poke_present(at, &[byte.wrapping_add(1)]);
         }
     }
 
@@ -292,6 +304,7 @@ impl Player {
                 let (now, thread) = (self.m.now, blocked.thread);
                 let again = self.m.kernel.page_fault(now, thread, address, access);
                 assert_eq!(again, FaultOutcome::Present, "{address:#x}");
+                self.add_one(address, access);
                 Some(End::Retry)
             }
             OpResult::Restart | OpResult::Gone => panic!("{:?} is gone", blocked.thread),
