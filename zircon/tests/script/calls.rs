@@ -178,10 +178,8 @@ impl Player {
         if !self.model.vmos[vmo].open || self.is_waited_for(vmo) {
             return;
         }
-        let at = self.m.alloc(8);
-        self.m.poke(at, &size.to_le_bytes());
-        let args = [self.handles[vmo].into(), 17, at, 8];
-        self.both(N::ObjectSetProperty, &args, (0, 0), |model| {
+        let args = [self.handles[vmo].into(), size];
+        self.both(N::VmoSetStreamSize, &args, (0, 0), |model| {
             model.set_stream(vmo, size)
         });
     }

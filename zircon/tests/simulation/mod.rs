@@ -32,8 +32,13 @@ const PAGES: u64 = WORKERS as u64 * words::BLOCK;
 const MOVES: usize = 600;
 /// Moves within which that must be done.
 const PATIENCE: usize = 60_000;
+/// Pages that a run may take that is short of memory: what is clean has to go, and some calls fail.
+const ROOM: u64 = 40;
+/// `ZX_VMO_*`
+const RESIZABLE: u32 = 2;
+const TRAP_DIRTY: u32 = 8;
 /// Most VMOs.
-const VMOS: usize = 14;
+const VMOS: usize = 16;
 
 /// A VMO of the simulation.
 pub struct Vmo {
@@ -64,6 +69,8 @@ pub struct World {
     pub m: TestMachine,
     pub vmos: Vec<Vmo>,
     pub words: Words,
+    /// Memory is short: calls may fail for want of it, and nobody touches what could kill it.
+    pub is_short: bool,
     /// What happened so far.
     trace: DefaultHasher,
 }
@@ -83,6 +90,7 @@ impl World {
             m,
             vmos: Vec::new(),
             words: Words::default(),
+            is_short: false,
             trace: DefaultHasher::new(),
         }
     }
@@ -145,16 +153,16 @@ struct Simulation {
 }
 
 impl Simulation {
-    /// Two services with two VMOs each, one of fixed size; two VMOs that nobody serves.
+    /// Two services with a VMO of each kind; two VMOs that nobody serves. Every third run is short of memory.
     fn new(seed: u64) -> Self {
         let mut world = World::new(seed);
         let size = PAGES * PAGE_SIZE;
         let mut services = Vec::new();
         for number in 0..SERVICES {
             let service = Service::new(&mut world);
-            for resizable in [false, true] {
+            for options in [0, RESIZABLE, TRAP_DIRTY] {
                 let key = world.vmos.len() as u64;
-                let options = u32::from(resizable) * 2;
+                let resizable = options == RESIZABLE;
                 let (pager, port) = (service.pager, service.port);
                 let vmo = world.m.pager_create_vmo(pager, options, port, key, size);
                 let vmo = world.add(vmo.unwrap(), PAGES, resizable);
@@ -172,7 +180,12 @@ impl Simulation {
                 world.vmos[vmo].address = Some(at);
             }
         }
-        let workers = (0..WORKERS).map(|n| Worker::new(&mut world, n)).collect();
+        world.is_short = seed.is_multiple_of(3);
+        let workers: Vec<Worker> = (0..WORKERS).map(|n| Worker::new(&mut world, n)).collect();
+        if world.is_short {
+            let resident: u64 = world.m.kernel.usage().iter().map(|(.., pages)| pages).sum();
+            world.m.limit(resident + ROOM);
+        }
         world.m.order = Order::Held;
         Simulation {
             world,
@@ -197,7 +210,10 @@ impl Simulation {
             }
             _ => {
                 let at = source.below(SERVICES as u64) as usize;
-                self.services[at].step(&mut self.world, source);
+                let all = self.world.vmos.iter().zip(0..);
+                let own = all.filter(|(vmo, _)| vmo.service == Some(at) && vmo.origin.is_none());
+                let own: Vec<usize> = own.map(|(_, vmo)| vmo).collect();
+                self.services[at].step(&mut self.world, source, &own);
             }
         }
     }

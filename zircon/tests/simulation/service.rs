@@ -1,4 +1,6 @@
-//! A pager service: one thread that takes packets and answers them, in pieces and in any order.
+//! A pager service: one thread that takes packets and answers them, in pieces and in any order, and writes back what is dirty.
+
+use std::collections::BTreeMap;
 
 use protocol::syscall::SyscallNumber as N;
 use protocol::{PAGE_SIZE, PortPacket, Status};
@@ -8,22 +10,56 @@ use super::{Call, PAGES, World, words};
 use crate::common::random::Source;
 use crate::common::{Packet, read_packet};
 
+/// `ZX_PAGER_OP_*`
+const FAIL: u64 = 1;
+const DIRTY: u64 = 2;
+const WRITEBACK_BEGIN: u64 = 3;
+const WRITEBACK_END: u64 = 4;
+
 /// What the service's thread does.
 #[derive(Clone, Copy, Debug)]
 enum Doing {
     Nothing,
-    Taking(Token),
+    Taking,
     /// Writes pages into its auxiliary VMO.
-    Filling(Token, Piece),
-    Supplying(Token, Piece),
+    Filling(Piece),
+    Supplying(Piece),
+    Dirtying(Piece),
+    Failing(Piece),
+    Asking(usize),
+    Beginning(Piece),
+    /// Reads what is to be written back.
+    Reading(Piece),
+    Ending,
 }
 
-/// Pages that were asked for.
+/// Pages that were asked for, or are to be written back.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
     vmo: usize,
     first: u64,
     count: u64,
+    /// They are to be dirty, or to be written back as zeros.
+    special: bool,
+}
+
+impl Piece {
+    fn offset(&self) -> u64 {
+        self.first * PAGE_SIZE
+    }
+
+    fn length(&self) -> u64 {
+        self.count * PAGE_SIZE
+    }
+
+    fn part(&self, first: u64, end: u64) -> Piece {
+        let count = end - first;
+        Piece {
+            first,
+            count,
+            ..*self
+        }
+    }
 }
 
 pub struct Service {
@@ -34,7 +70,10 @@ pub struct Service {
     /// Where it keeps packets and pages.
     buffer: u64,
     doing: Doing,
+    waits: Option<Token>,
     todo: Vec<Piece>,
+    /// What was written back.
+    file: BTreeMap<(usize, u64), Vec<u8>>,
 }
 
 impl Service {
@@ -42,154 +81,208 @@ impl Service {
         let m = &mut world.m;
         let buffer = m.alloc(PAGES * PAGE_SIZE);
         m.poke(buffer, &vec![1; (PAGES * PAGE_SIZE) as usize]);
+        let aux = m.vmo(PAGES);
         Service {
             pager: m.pager_create(),
             port: m.port_create(),
             thread: m.thread(),
-            aux: m.vmo(PAGES),
+            aux,
             buffer,
             doing: Doing::Nothing,
+            waits: None,
             todo: Vec::new(),
+            file: BTreeMap::new(),
         }
     }
 
     /// Nothing is asked of it.
     pub fn is_idle(&self) -> bool {
-        self.todo.is_empty() && matches!(self.doing, Doing::Taking(_))
+        self.todo.is_empty() && matches!(self.doing, Doing::Taking)
     }
 
-    pub fn step(&mut self, world: &mut World, source: &mut Source<'_>) {
-        match self.doing {
-            Doing::Nothing if self.todo.is_empty() || source.below(3) == 0 => self.take(world),
-            Doing::Nothing => self.answer(world, source),
-            Doing::Taking(token) => {
-                if let Some(value) = value(world, token) {
-                    self.taken(world, value);
-                } else if !self.todo.is_empty() {
+    /// `own`: the VMOs that it answers for.
+    pub fn step(&mut self, world: &mut World, source: &mut Source<'_>, own: &[usize]) {
+        if let Some(token) = self.waits {
+            match world.result(token) {
+                Some(OpResult::Returned(value)) => self.ended(world, value),
+                Some(other) => panic!("{other:?}"),
+                None if matches!(self.doing, Doing::Taking) => {
+                    // A wait for more while there is something to do is not for ever.
                     world.m.advance(source.below(20) as i64);
                 }
+                None => {}
             }
-            Doing::Filling(token, piece) => {
-                if let Some(value) = value(world, token) {
-                    self.filled(world, piece, value);
-                }
+            return;
+        }
+        match source.below(6) {
+            0 => {
+                let vmo = own[source.below(own.len() as u64) as usize];
+                self.write_back(world, vmo);
             }
-            Doing::Supplying(token, piece) => {
-                if let Some(value) = value(world, token) {
-                    self.supplied(piece, value);
-                }
-            }
+            1..4 if !self.todo.is_empty() => self.answer(world, source),
+            _ => self.take(world),
         }
     }
 
-    /// Waits for a packet no longer than for a moment if there is something to do.
+    fn call(&mut self, world: &mut World, number: N, args: &[u64], doing: Doing) {
+        self.doing = doing;
+        match world.call(self.thread, number, args) {
+            Call::Over(value) => self.ended(world, value),
+            Call::Waits(token) => self.waits = Some(token),
+        }
+    }
+
+    fn op_range(&mut self, world: &mut World, op: u64, piece: Piece, data: u64, doing: Doing) {
+        let vmo = world.vmos[piece.vmo].handle.into();
+        let args = [
+            self.pager.into(),
+            op,
+            vmo,
+            piece.offset(),
+            piece.length(),
+            data,
+        ];
+        self.call(world, N::PagerOpRange, &args, doing);
+    }
+
     fn take(&mut self, world: &mut World) {
         let deadline = match self.todo.is_empty() {
             true => i64::MAX,
             false => world.m.now + 10,
         };
         let args = [self.port.into(), deadline as u64, self.buffer];
-        match world.call(self.thread, N::PortWait, &args) {
-            Call::Over(value) => self.taken(world, value),
-            Call::Waits(token) => self.doing = Doing::Taking(token),
-        }
-    }
-
-    fn taken(&mut self, world: &World, value: u64) {
-        self.doing = Doing::Nothing;
-        if Status::from_register(value) == Status::TIMED_OUT {
-            return;
-        }
-        assert_eq!(value, 0, "port_wait");
-        let bytes = world.m.peek(self.buffer, PortPacket::SIZE as u64);
-        match read_packet(&bytes).into() {
-            Packet::Read(vmo, first, end) => self.todo.push(Piece {
-                vmo: vmo as usize,
-                first,
-                count: end - first,
-            }),
-            Packet::Complete(_) => {}
-            other => panic!("{other:?}"),
-        }
+        self.call(world, N::PortWait, &args, Doing::Taking);
     }
 
     /// Answers a part of something that was asked for.
     fn answer(&mut self, world: &mut World, source: &mut Source<'_>) {
         let at = source.below(self.todo.len() as u64) as usize;
         let whole = self.todo.swap_remove(at);
-        let from = source.below(whole.count);
-        let count = match source.below(2) {
-            0 => whole.count - from,
-            _ => 1 + source.below(whole.count - from),
+        let first = whole.first + source.below(whole.count);
+        let end = match source.below(2) {
+            0 => whole.first + whole.count,
+            _ => first + 1 + source.below(whole.first + whole.count - first),
         };
-        let first = whole.first + from;
-        for (first, end) in [
-            (whole.first, first),
-            (first + count, whole.first + whole.count),
-        ] {
+        for (first, end) in [(whole.first, first), (end, whole.first + whole.count)] {
             if first < end {
-                let count = end - first;
-                self.todo.push(Piece {
-                    first,
-                    count,
-                    ..whole
-                });
+                self.todo.push(whole.part(first, end));
             }
         }
-        let piece = Piece {
-            first,
-            count,
-            ..whole
-        };
-        let pages = (first..first + count).flat_map(|page| words::page(piece.vmo, page, 0));
-        world
-            .m
-            .poke_present(self.buffer, &pages.collect::<Vec<u8>>());
-        let args = [self.aux.into(), self.buffer, 0, count * PAGE_SIZE];
-        match world.call(self.thread, N::VmoWrite, &args) {
-            Call::Over(value) => self.filled(world, piece, value),
-            Call::Waits(token) => self.doing = Doing::Filling(token, piece),
-        }
-    }
-
-    fn filled(&mut self, world: &mut World, piece: Piece, value: u64) {
-        assert_eq!(value, 0, "the auxiliary VMO is written to");
-        let (offset, length) = (piece.first * PAGE_SIZE, piece.count * PAGE_SIZE);
-        let vmo = world.vmos[piece.vmo].handle;
-        let (pager, aux) = (self.pager.into(), self.aux.into());
-        let args = [pager, vmo.into(), offset, length, aux, 0];
-        match world.call(self.thread, N::PagerSupplyPages, &args) {
-            Call::Over(value) => self.supplied(piece, value),
-            Call::Waits(token) => self.doing = Doing::Supplying(token, piece),
-        }
-    }
-
-    fn supplied(&mut self, piece: Piece, value: u64) {
-        self.doing = Doing::Nothing;
-        let status = Status::from_register(value);
-        if status == Status::OUT_OF_RANGE && piece.count > 1 {
-            // A part of it was cut off meanwhile, which nobody waits for; somebody may for the rest.
-            let count = piece.count / 2;
-            let (first, rest) = (piece.first + count, piece.count - count);
-            self.todo.push(Piece { count, ..piece });
-            self.todo.push(Piece {
-                first,
-                count: rest,
-                ..piece
-            });
+        let piece = whole.part(first, end);
+        if piece.special {
+            self.op_range(world, DIRTY, piece, 0, Doing::Dirtying(piece));
             return;
         }
-        assert!(
-            [Status::OK, Status::OUT_OF_RANGE].contains(&status),
-            "{status}"
-        );
+        let mut bytes = Vec::new();
+        for page in first..end {
+            match self.file.get(&(piece.vmo, page)) {
+                Some(kept) => bytes.extend_from_slice(kept),
+                None => bytes.extend(words::page(piece.vmo, page, 0)),
+            }
+        }
+        world.m.poke_present(self.buffer, &bytes);
+        let args = [self.aux.into(), self.buffer, 0, piece.length()];
+        self.call(world, N::VmoWrite, &args, Doing::Filling(piece));
     }
-}
 
-/// The value of a call that had to wait, if it is over.
-fn value(world: &mut World, token: Token) -> Option<u64> {
-    match world.result(token)? {
-        OpResult::Returned(value) => Some(value),
-        other => panic!("{other:?}"),
+    fn write_back(&mut self, world: &mut World, vmo: usize) {
+        let handle = world.vmos[vmo].handle.into();
+        let length = PAGES * PAGE_SIZE;
+        let mut args = vec![self.pager.into(), handle, 0, length, self.buffer, 24];
+        args.extend([self.buffer + 24, 0]);
+        self.call(world, N::PagerQueryDirtyRanges, &args, Doing::Asking(vmo));
+    }
+
+    /// A call is over.
+    fn ended(&mut self, world: &mut World, value: u64) {
+        self.waits = None;
+        let status = Status::from_register(value);
+        match (std::mem::replace(&mut self.doing, Doing::Nothing), status) {
+            (Doing::Taking, Status::OK) => self.taken(world),
+            (Doing::Taking, Status::TIMED_OUT) => {}
+            (Doing::Filling(piece), Status::OK) => self.supply(world, piece),
+            // What cannot be had is not waited for.
+            (
+                Doing::Filling(piece) | Doing::Supplying(piece) | Doing::Dirtying(piece),
+                Status::NO_MEMORY,
+            ) => {
+                let data = Status::NO_SPACE.to_register();
+                self.op_range(world, FAIL, piece, data, Doing::Failing(piece));
+            }
+            (Doing::Supplying(_) | Doing::Dirtying(_) | Doing::Failing(_), Status::OK) => {}
+            // The pages went meanwhile: whoever waited asks for them first.
+            (Doing::Dirtying(piece), Status::NOT_FOUND | Status::OUT_OF_RANGE)
+            | (Doing::Supplying(piece) | Doing::Failing(piece), Status::OUT_OF_RANGE) => {
+                self.halve(piece);
+            }
+            (Doing::Asking(vmo), Status::OK) => self.asked(world, vmo),
+            (Doing::Asking(_), Status::OUT_OF_RANGE) => {}
+            (Doing::Beginning(piece), Status::OK) => {
+                let vmo = world.vmos[piece.vmo].handle.into();
+                let args = [vmo, self.buffer, piece.offset(), piece.length()];
+                self.call(world, N::VmoRead, &args, Doing::Reading(piece));
+            }
+            (Doing::Reading(piece), Status::OK) => self.written_back(world, piece),
+            (Doing::Beginning(_) | Doing::Reading(_) | Doing::Ending, Status::OUT_OF_RANGE) => {}
+            (Doing::Ending, Status::OK) => {}
+            (doing, status) => panic!("{doing:?}: {status}"),
+        }
+    }
+
+    fn taken(&mut self, world: &World) {
+        let bytes = world.m.peek(self.buffer, PortPacket::SIZE as u64);
+        let packet = read_packet(&bytes).into();
+        let (vmo, first, end) = match packet {
+            Packet::Read(vmo, first, end) | Packet::Dirty(vmo, first, end) => (vmo, first, end),
+            other => panic!("{other:?}"),
+        };
+        self.todo.push(Piece {
+            vmo: vmo as usize,
+            first,
+            count: end - first,
+            special: matches!(packet, Packet::Dirty(..)),
+        });
+    }
+
+    fn supply(&mut self, world: &mut World, piece: Piece) {
+        let vmo = world.vmos[piece.vmo].handle.into();
+        let (pager, aux) = (self.pager.into(), self.aux.into());
+        let args = [pager, vmo, piece.offset(), piece.length(), aux, 0];
+        self.call(world, N::PagerSupplyPages, &args, Doing::Supplying(piece));
+    }
+
+    /// A part of the pages is no more, and nobody waits for it; somebody may for the rest.
+    fn halve(&mut self, piece: Piece) {
+        let middle = piece.first + piece.count / 2;
+        if piece.count > 1 {
+            self.todo.push(piece.part(piece.first, middle));
+            self.todo
+                .push(piece.part(middle, piece.first + piece.count));
+        }
+    }
+
+    /// Writes back the first range that is dirty.
+    fn asked(&mut self, world: &mut World, vmo: usize) {
+        if world.m.peek_u64(self.buffer + 24) == 0 {
+            return;
+        }
+        let word = |n: u64| world.m.peek_u64(self.buffer + 8 * n);
+        let piece = Piece {
+            vmo,
+            first: word(0) / PAGE_SIZE,
+            count: word(1) / PAGE_SIZE,
+            special: word(2) == 1,
+        };
+        let zero = u64::from(piece.special);
+        self.op_range(world, WRITEBACK_BEGIN, piece, zero, Doing::Beginning(piece));
+    }
+
+    fn written_back(&mut self, world: &mut World, piece: Piece) {
+        let bytes = world.m.peek(self.buffer, piece.length());
+        let pages = (piece.first..).zip(bytes.chunks(PAGE_SIZE as usize));
+        for (page, bytes) in pages {
+            self.file.insert((piece.vmo, page), bytes.to_vec());
+        }
+        self.op_range(world, WRITEBACK_END, piece, 0, Doing::Ending);
     }
 }
