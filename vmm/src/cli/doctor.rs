@@ -49,7 +49,7 @@ fn kernel() -> Check {
     let release = read("/proc/sys/kernel/osrelease");
     let new_enough = version(&release).is_some_and(|version| version >= KERNEL);
     let remedy = format!(
-        "Linux {}.{} or newer has all that zvmm makes use of; the checks below tell what is missing",
+        "use Linux {}.{} or newer; where a vendor's older kernel has what is needed, the checks below pass",
         KERNEL.0, KERNEL.1
     );
     Check::advised("kernel", new_enough, format!("Linux {release}"), &remedy)

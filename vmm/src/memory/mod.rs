@@ -54,6 +54,8 @@ mod life_tests;
 #[cfg(test)]
 mod model_tests;
 #[cfg(test)]
+mod race_tests;
+#[cfg(test)]
 mod tests;
 
 use std::{

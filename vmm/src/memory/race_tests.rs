@@ -1,0 +1,296 @@
+//! Two threads that write, as vCPUs would, while pages come, go, are cleaned and are frozen under them. A write is made through the
+//! mapping; one that fails is one that the guest would wait for.
+
+use std::{
+    array,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use zircon::{MemoryOp, MemoryResult, Storage, VmoId, Writes};
+
+use super::{
+    Memory, copy,
+    tests::{DONE, memory, pages, vmo},
+    units::PAGE_SIZE,
+};
+
+const WRITERS: usize = 2;
+const PAGES: u64 = 48;
+/// Pages from here on are cut off now and then.
+const CUT: u64 = 32;
+const TIME: Duration = Duration::from_millis(700);
+
+/// The last number that each writer is known to have written to a page.
+type Last = [AtomicU64; WRITERS];
+
+/// A small generator of pseudo-random numbers.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        (self.0 >> 33) % end
+    }
+}
+
+/// Host address of a page, which is placed for good.
+fn host(memory: &Memory, vmo: VmoId, page: u64) -> u64 {
+    memory.window(vmo).unwrap().place_all(page, 1).unwrap()[0].host()
+}
+
+fn put(host: u64, writer: usize, value: u64) -> bool {
+    // SAFETY: the address is that of a page in a window.
+    unsafe { copy::write(&value.to_le_bytes(), host + 8 * writer as u64) }.is_ok()
+}
+
+fn values(content: &[u8]) -> [u64; WRITERS] {
+    array::from_fn(|writer| {
+        u64::from_le_bytes(content[8 * writer..8 * writer + 8].try_into().unwrap())
+    })
+}
+
+fn read_page(memory: &Memory, vmo: VmoId, page: u64) -> Option<Vec<u8>> {
+    let op = MemoryOp::Read {
+        vmo,
+        offset: page * PAGE_SIZE,
+        length: PAGE_SIZE as usize,
+    };
+    match memory.perform(&op) {
+        MemoryResult::Bytes(bytes) => Some(bytes),
+        _ => None,
+    }
+}
+
+/// What the core does with a pager's VMO.
+struct Pager<'a> {
+    memory: &'a Memory,
+    vmo: VmoId,
+    last: &'a [Last],
+    /// What the pager would supply.
+    backing: Vec<Vec<u8>>,
+    there: Vec<bool>,
+    /// What each page's numbers were at most when it was cut off last.
+    cut: Vec<[u64; WRITERS]>,
+    evicted: u64,
+    written_back: u64,
+}
+
+impl Pager<'_> {
+    fn supply(&mut self, page: u64) {
+        if !self.there[page as usize] {
+            let content = &self.backing[page as usize];
+            assert_eq!(self.memory.supply(self.vmo, page, content), DONE);
+            self.there[page as usize] = true;
+        }
+    }
+
+    fn written(&self, op: MemoryOp) -> Vec<u64> {
+        match self.memory.perform(&op) {
+            MemoryResult::Written(runs) => runs.into_iter().flatten().collect(),
+            other => panic!("{op:?}: {other:?}"),
+        }
+    }
+
+    fn clean(&mut self, first: u64, count: u64) {
+        let pages = pages(self.vmo, first, count);
+        let written = self.written(MemoryOp::Scan {
+            pages,
+            protect: true,
+        });
+        for page in written {
+            assert!(self.there[page as usize], "page {page} is absent");
+            self.backing[page as usize] = read_page(self.memory, self.vmo, page).unwrap();
+            self.written_back += 1;
+        }
+    }
+
+    fn evict(&mut self, first: u64, count: u64) {
+        let there = (first..first + count).filter(|page| self.there[*page as usize]);
+        let runs: Vec<u64> = there.collect();
+        for page in runs {
+            let stayed = self.written(MemoryOp::Evict(pages(self.vmo, page, 1)));
+            self.there[page as usize] = !stayed.is_empty();
+            self.evicted += u64::from(stayed.is_empty());
+        }
+    }
+
+    fn cut(&mut self, page: u64) {
+        let last = &self.last[page as usize];
+        let pages = pages(self.vmo, page, 1);
+        let before = array::from_fn(|writer| last[writer].load(Ordering::SeqCst));
+        let inherited = false;
+        let op = MemoryOp::Decommit { pages, inherited };
+        assert_eq!(self.memory.perform(&op), DONE);
+        self.cut[page as usize] = before;
+        self.there[page as usize] = false;
+        self.backing[page as usize] = vec![0; PAGE_SIZE as usize];
+    }
+
+    /// Every write since the page was cut off last is there, and none from before.
+    fn check(&self, page: u64) {
+        let index = page as usize;
+        let content = read_page(self.memory, self.vmo, page);
+        assert_eq!(content.is_some(), self.there[index], "page {page}");
+        let found = values(&content.unwrap_or_else(|| self.backing[index].clone()));
+        for writer in 0..WRITERS {
+            let last = self.last[index][writer].load(Ordering::SeqCst);
+            let (found, cut) = (found[writer], self.cut[index][writer]);
+            // One write may have been under way when the page was cut.
+            let kept = found == last || (last <= cut + 1 && found == 0);
+            assert!(
+                kept,
+                "page {page}: writer {writer} wrote {last}, found {found}, cut at {cut}"
+            );
+        }
+    }
+}
+
+#[test]
+fn no_write_is_lost_while_pages_are_supplied_evicted_cleaned_and_cut() {
+    let memory = memory(1);
+    let storage = Storage {
+        writes: Writes::Noted,
+        ..Storage::of(PAGES)
+    };
+    let vmo = VmoId(1);
+    memory.create(vmo, storage).unwrap();
+    let last: Vec<Last> = (0..PAGES).map(|_| Last::default()).collect();
+    let stop = AtomicBool::new(false);
+    let mut pager = Pager {
+        memory: &memory,
+        vmo,
+        last: &last,
+        backing: vec![vec![0; PAGE_SIZE as usize]; PAGES as usize],
+        there: vec![false; PAGES as usize],
+        cut: vec![[0; WRITERS]; PAGES as usize],
+        evicted: 0,
+        written_back: 0,
+    };
+    let host = host(&memory, vmo, 0);
+    thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let (last, stop) = (&last, &stop);
+            scope.spawn(move || {
+                let (mut random, mut value) = (Random(writer as u64 + 1), 0);
+                while !stop.load(Ordering::Relaxed) {
+                    let page = random.below(PAGES);
+                    if put(host + page * PAGE_SIZE, writer, value + 1) {
+                        value += 1;
+                        last[page as usize][writer].store(value, Ordering::SeqCst);
+                    }
+                }
+            });
+        }
+        let (mut random, end) = (Random(99), Instant::now() + TIME);
+        while Instant::now() < end {
+            let page = random.below(PAGES - 8);
+            match random.below(12) {
+                0..6 => (page..page + 8).for_each(|page| pager.supply(page)),
+                6 => pager.clean(page, 8),
+                7..11 => pager.evict(page, 8),
+                _ => pager.cut(CUT + random.below(PAGES - CUT)),
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert!(pager.evicted > 50 && pager.written_back > 50);
+    (0..PAGES).for_each(|page| pager.check(page));
+}
+
+#[test]
+fn a_freeze_is_one_moment_for_all_writers() {
+    const PAIRS: u64 = 8;
+    let memory = memory(1);
+    let id = vmo(&memory, 1, 2 * PAIRS);
+    super::tests::zero(&memory, id, 0, 2 * PAIRS);
+    let (stop, base) = (AtomicBool::new(false), host(&memory, id, 0));
+    let done = AtomicU64::new(0);
+    thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let (stop, done) = (&stop, &done);
+            scope.spawn(move || {
+                let (mut random, mut values) = (Random(writer as u64 + 1), [0; PAIRS as usize]);
+                'all: loop {
+                    let pair = random.below(PAIRS);
+                    values[pair as usize] += 1;
+                    // The first page of a pair is never behind the second.
+                    for page in [2 * pair, 2 * pair + 1] {
+                        while !put(base + page * PAGE_SIZE, writer, values[pair as usize]) {
+                            if stop.load(Ordering::Relaxed) {
+                                break 'all;
+                            }
+                        }
+                    }
+                    done.fetch_add(1, Ordering::Relaxed);
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                }
+            });
+        }
+        let (end, mut next, mut newest) = (
+            Instant::now() + TIME,
+            2,
+            vec![[0; WRITERS]; 2 * PAIRS as usize],
+        );
+        while Instant::now() < end {
+            let (frozen, clone) = (VmoId(next), VmoId(next + 1));
+            next += 2;
+            let all = |vmo| pages(vmo, 0, 2 * PAIRS);
+            memory.create(frozen, Storage::of(2 * PAIRS)).unwrap();
+            let owned = vec![0..2 * PAIRS];
+            let into = frozen;
+            assert_eq!(
+                memory.perform(&MemoryOp::Freeze {
+                    vmo: id,
+                    into,
+                    owned
+                }),
+                DONE
+            );
+            memory.create(clone, Storage::of(2 * PAIRS)).unwrap();
+            memory.view(all(clone), frozen, 0).unwrap();
+            let read = |page| values(&read_page(&memory, clone, page).unwrap());
+            let frozen_values: Vec<_> = (0..2 * PAIRS).map(read).collect();
+            for pair in frozen_values.chunks(2) {
+                for writer in 0..WRITERS {
+                    let (first, second) = (pair[0][writer], pair[1][writer]);
+                    assert!(first == second || first == second + 1, "{first} {second}");
+                }
+            }
+            for (old, new) in newest.iter().zip(&frozen_values) {
+                assert!(
+                    (0..WRITERS).all(|writer| old[writer] <= new[writer]),
+                    "{old:?} {new:?}"
+                );
+            }
+            newest = frozen_values;
+            // The VMO goes on with pages of its own, some from before, some after the clone is gone.
+            let fork = |first, count, inherited| {
+                let pages = pages(id, first, count);
+                assert_eq!(memory.perform(&MemoryOp::Fork { pages, inherited }), DONE);
+            };
+            fork(0, PAIRS, false);
+            thread::yield_now();
+            let unchanged: Vec<_> = (0..2 * PAIRS).map(read).collect();
+            assert_eq!(unchanged, newest);
+            memory.destroy(clone).unwrap();
+            let (pages, inherited) = (pages(frozen, 0, PAIRS), false);
+            assert_eq!(
+                memory.perform(&MemoryOp::Decommit { pages, inherited }),
+                DONE
+            );
+            memory.destroy(frozen).unwrap();
+            fork(PAIRS, PAIRS, true);
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(next > 50, "{next}");
+    });
+    assert!(done.load(Ordering::Relaxed) > 100);
+    assert_eq!(memory.resident_total(), 2 * PAIRS * PAGE_SIZE);
+}
