@@ -50,6 +50,8 @@ mod watch;
 mod window;
 
 #[cfg(test)]
+mod clone_tests;
+#[cfg(test)]
 mod life_tests;
 #[cfg(test)]
 mod model_tests;

@@ -259,11 +259,17 @@ impl Pair {
                     return;
                 };
                 let count = (1 << 51) + 64 - first;
-                let inherited = self.held_near(vmo.id, first..first + count);
-                for inherited in inherited {
-                    let pages = pages(vmo.id, first..first + count);
-                    self.perform(MemoryOp::Decommit { pages, inherited });
+                // What is inherited goes first.
+                for run in self.model.inherited(vmo.id) {
+                    let pages = pages(vmo.id, run.start.max(first)..run.end.max(first));
+                    if pages.count > 0 {
+                        let inherited = true;
+                        self.perform(MemoryOp::Decommit { pages, inherited });
+                    }
                 }
+                let pages = pages(vmo.id, first..first + count);
+                let inherited = false;
+                self.perform(MemoryOp::Decommit { pages, inherited });
             }
             Step::Locate(run) | Step::Fork(run) => {
                 let Some(vmo) = self.pick(run.vmo, false) else {
@@ -286,19 +292,6 @@ impl Pair {
                     self.step_on(step, vmo, run);
                 }
             }
-        }
-    }
-
-    /// Whether pages of a far range are inherited; the core drops those first.
-    fn held_near(&self, vmo: VmoId, range: Range<u64>) -> Vec<bool> {
-        let near = PLACES.iter().flat_map(|place| *place..place + 2 * NEAR);
-        let inherited = near
-            .filter(|page| range.contains(page))
-            .any(|page| self.model.holding(vmo, page) == Holding::Inherited);
-        if inherited {
-            vec![true, false]
-        } else {
-            vec![false]
         }
     }
 
@@ -417,11 +410,15 @@ impl Pair {
 
     /// What the heir does not need of a frozen VMO goes first.
     fn merge(&mut self, frozen: VmoId, heir: VmoId) {
-        for own in self.model.owned(heir) {
+        let own = [self.model.owned(heir), self.model.inherited(heir)].concat();
+        for own in own {
             for page in own {
-                if let Some((of, at)) = self.model.covered(heir, page)
-                    && of == frozen
-                {
+                let covered = self.model.covered(heir, page);
+                let Some((_, at)) = covered.filter(|(of, _)| *of == frozen) else {
+                    continue;
+                };
+                let holding = self.model.holding(frozen, at);
+                if holding != Holding::Shown {
                     self.make_absent(frozen, at..at + 1);
                 }
             }
@@ -534,7 +531,7 @@ fn pages(vmo: VmoId, range: Range<u64>) -> Pages {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn memory_is_a_page_map(steps in prop::collection::vec(step(), 1..80)) {

@@ -6,6 +6,7 @@
     reason = "a failed test panics"
 )]
 
+mod clones;
 mod exceptions;
 mod faults;
 mod harness;

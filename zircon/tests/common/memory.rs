@@ -172,7 +172,12 @@ impl PageMemory {
                 } else {
                     &mut store.own
                 };
-                for page in keys(there, pages.range()) {
+                let found = keys(there, pages.range());
+                assert!(
+                    !inherited || found.len() as u64 == pages.count,
+                    "{op:?}: not all of them are inherited"
+                );
+                for page in found {
                     there.remove(&page);
                     store.protected.remove(&page);
                 }
@@ -453,6 +458,13 @@ impl PageMemory {
     pub fn owned(&self, vmo: VmoId) -> Vec<Range<u64>> {
         let store = self.stores.get(&vmo);
         runs(store.map_or(Vec::new(), |store| store.own.keys().copied().collect()))
+    }
+
+    /// The pages of its own that lie with a VMO that is no more.
+    pub fn inherited(&self, vmo: VmoId) -> Vec<Range<u64>> {
+        let store = self.stores.get(&vmo);
+        let pages = |store: &Store| store.inherited.keys().copied().collect();
+        runs(store.map_or(Vec::new(), pages))
     }
 
     /// What the VMO shows of others at a page, or would if it owned nothing there.
