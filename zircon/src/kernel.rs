@@ -246,6 +246,7 @@ impl Kernel {
         let Some(process) = self.process_of_live(thread) else {
             return FaultOutcome::Gone;
         };
+        self.note_fault(thread, address, access);
         let body = Body::Fault {
             process,
             address,

@@ -11,7 +11,7 @@
 //! | `dispatch` | system-call numbers to calls; handle calls |
 //! | `op`, `memory_ops` | resumable operations; memory operations and what their end publishes |
 //! | `vmo`, `pages`, `zero_slots`, `intervals` | one VMO; the state of its pages, with and without storage |
-//! | `room`, `reclaim`, `candidates`, `discard` | the limit on pages; giving pages back; the queue of those that can go; discardable VMOs |
+//! | `room`, `reclaim`, `candidates`, `in_use`, `discard` | the limit on pages; giving pages back; those that can go; those that are spared; discardable VMOs |
 //! | `look`, `ready` | what a VMO shows, through the VMOs it was cloned from; making pages ready for an operation |
 //! | `vmo_calls`, `resize`, `stream_size`, `transfer` | create, size; set_size; content size; read and write |
 //! | `children`, `clone` | children of VMOs and the tree of them; making clones |
@@ -48,6 +48,7 @@ mod futex;
 mod handle;
 mod header;
 mod ids;
+mod in_use;
 mod info;
 mod intervals;
 mod job;

@@ -6,13 +6,14 @@
 //!
 //! **The life of a candidate.** A page that can go is *offered*: it joins the queue ([`crate::candidates`]). When its turn comes it
 //! goes, unless it was met again in the meantime, which takes it to the end of the queue once (the second chance), or an operation
-//! works on it. One that cannot go any more, for it was written to, is needed always, or its pager is gone, leaves the queue; whoever
+//! works on it, or is about to ([`Kernel::in_use`]). One that cannot go any more, for it was written to, is needed always, or its pager is gone, leaves the queue; whoever
 //! changes that offers it again. The host tells nothing of accesses, so what counts as met is what calls and faults see. The first
 //! meeting does not count: it is what the page came for.
 //!
 //! **The price.** A reclaim looks at a bounded number of pages for each that it gives back before it stops to honour second chances, and
 //! every page that it drops from the queue was put there once. A queue with much in it that is gone already is sifted.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::candidates::Candidates;
@@ -51,6 +52,8 @@ struct Look {
     patience: u64,
     /// Some cannot go just now because operations work on them.
     busy: bool,
+    /// Those that somebody is about to use.
+    spared: BTreeSet<(VmoId, u64)>,
 }
 
 impl Look {
@@ -174,6 +177,7 @@ impl Kernel {
     fn look_for(&mut self, want: u64) -> Look {
         let mut look = Look {
             patience: want * PATIENCE,
+            spared: self.in_use(),
             ..Look::default()
         };
         // Once around honours second chances, once more finds those who had theirs.
@@ -199,7 +203,8 @@ impl Kernel {
                 continue;
             }
             let busy = vmo.conflicts(&(page..page + 1), true);
-            if !busy && (look.patience == 0 || !vmo.pages.has(page, Mark::Again)) {
+            let chance = look.patience > 0 && vmo.pages.has(page, Mark::Again);
+            if !busy && !chance && !look.spared.contains(&(id, page)) {
                 look.add(id, page);
                 continue;
             }

@@ -4,13 +4,13 @@
 //! emits the operation that installs them; what drops pages gives them back when that operation has ended. So the host never holds
 //! more pages than are counted, and never more are counted than the limit allows.
 //!
-//! **At the limit** an operation that needs pages starts reclaim (`reclaim.rs`) and waits, [`Waiting::Room`]; it gets NO_MEMORY only
-//! when nothing can go and nothing is under way that may give pages back.
+//! **At the limit** an operation that needs pages waits, [`Waiting::Room`], while reclaim gives some back (`reclaim.rs`); it gets
+//! NO_MEMORY only when nothing can go and nothing is under way that may give pages back.
 //!
 //! *No lost wake-up*: pages are given back, and candidates become free to go, only in calls into the core, each of which ends with
-//! [`Kernel::settle`]. It does not return while somebody waits and either pages are left, or nothing is under way: it wakes the oldest,
-//! who takes what is left, or starts reclaim, or gets NO_MEMORY. What is under way is memory operations and reads of the host's, which
-//! end without needing pages of the guest's; each end is such a call.
+//! [`Kernel::settle`]. It does not return while somebody waits and pages are left: it wakes the oldest, who takes them. If none are left it
+//! starts reclaim; if that finds nothing, and nothing is under way, it wakes the oldest, who gets NO_MEMORY. What is under way is
+//! memory operations and reads of the host's, which end without needing pages of the guest's; each end is such a call.
 //!
 //! *No starvation*: waiters are served in the order of their tokens, the oldest operation first. While an older one waits, nobody takes
 //! pages. One that has to come again keeps its token.
@@ -44,6 +44,8 @@ pub(crate) struct Room {
     /// Those that operations under way may give back.
     leaving: u64,
     waiters: BTreeSet<Token>,
+    /// The oldest of them, woken because there will be no pages.
+    refused: Option<Token>,
 }
 
 /// What a reservation gave.
@@ -65,6 +67,7 @@ impl Room {
             arriving: 0,
             leaving: 0,
             waiters: BTreeSet::new(),
+            refused: None,
         }
     }
 
@@ -86,6 +89,11 @@ impl Room {
     /// Pages to give back at a time: the price of an eviction is shared by many pages, but not by a large part of all.
     pub fn batch(&self) -> u64 {
         (self.limit / 64).clamp(1, MAX_BATCH)
+    }
+
+    /// The share of all pages that may be spared because somebody is about to use them.
+    pub fn spared(&self) -> usize {
+        usize::try_from(self.limit / 8).unwrap_or(usize::MAX)
     }
 
     /// Whether pages may be given back without anything else being started.
@@ -145,8 +153,8 @@ impl Kernel {
         self.room.left()
     }
 
-    /// Takes up to `pages` pages out of what the limit leaves, or registers the operation to try again when there are some:
-    /// NO_MEMORY if there will be none.
+    /// Takes up to `pages` pages out of what the limit leaves, or registers the operation to try again when there are some, or when it is
+    /// known that there will be none: then NO_MEMORY.
     pub(crate) fn reserve(&mut self, token: Token, pages: u64) -> Result<Reserved, Status> {
         let older = self
             .room
@@ -158,7 +166,12 @@ impl Kernel {
             self.room.take(granted);
             return Ok(Reserved::Pages(granted));
         }
-        if !older && !self.will_move() {
+        if self
+            .room
+            .refused
+            .take_if(|refused| *refused == token)
+            .is_some()
+        {
             return Err(Status::NO_MEMORY);
         }
         self.room.waiters.insert(token);
@@ -184,19 +197,24 @@ impl Kernel {
     /// Wakes operations that wait for pages: as many as there are pages, or the oldest if there will be none. Says whether it
     /// woke any.
     pub(crate) fn wake_for_room(&mut self) -> bool {
-        if self.room.waiters.is_empty() {
+        // Whoever was refused has looked again, and may not have needed a page any more.
+        self.room.refused = None;
+        let Some(&oldest) = self.room.waiters.first() else {
             return false;
-        }
-        let count = match self.room.left() {
-            0 if self.will_move() => 0,
-            left => left.max(1),
         };
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let left = self.room.left();
+        if left == 0 {
+            if self.will_move() {
+                return false;
+            }
+            self.room.refused = Some(oldest);
+        }
+        let count = usize::try_from(left.max(1)).unwrap_or(usize::MAX);
         let woken: Vec<Token> = self.room.waiters.iter().take(count).copied().collect();
         for &token in &woken {
             self.wake(token);
         }
-        !woken.is_empty()
+        true
     }
 
     /// Gives a VMO's storage back, and the pages in it once it is gone.

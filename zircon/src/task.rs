@@ -10,6 +10,7 @@ use protocol::{GeneralRegs, PolicyCode, RawHandle, Rights, Signals, Status, USER
 use crate::exception::{ExceptionChannel, Raised};
 use crate::header::Header;
 use crate::ids::{ObjectRef, ProcessId, ThreadId};
+use crate::in_use::LastFaults;
 use crate::kernel::{Begin, Caller, Kernel, Started};
 use crate::op::StepResult;
 use crate::suspend::Stop;
@@ -30,6 +31,8 @@ pub(crate) struct Thread {
     pub exceptions: Option<ExceptionChannel>,
     /// The exception that it is in.
     pub raised: Option<Raised>,
+    /// Its last page faults.
+    pub last_faults: LastFaults,
 }
 
 /// How far a thread's life has come.
@@ -79,6 +82,7 @@ impl Kernel {
                 stop: Stop::Not,
                 exceptions: None,
                 raised: None,
+                last_faults: LastFaults::default(),
             },
         );
         Ok(id)

@@ -18,10 +18,10 @@ const MAX_COPY: u64 = 1 << 20;
 /// How far a transfer has come.
 #[derive(Clone, Debug)]
 pub(crate) struct Transfer {
-    process: ProcessId,
+    pub process: ProcessId,
     pub vmo: VmoId,
-    offset: u64,
-    buffer: u64,
+    pub offset: u64,
+    pub buffer: u64,
     length: u64,
     /// Towards the VMO.
     write: bool,

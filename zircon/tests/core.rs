@@ -12,6 +12,7 @@ mod common;
 mod corpus;
 mod hostile;
 mod model;
+mod pressure;
 mod scenarios;
 mod script;
 mod simulation;

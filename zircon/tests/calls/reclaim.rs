@@ -393,3 +393,40 @@ fn a_failed_read_gives_its_room_back() {
     assert_eq!(h.m.kernel.room_left(), 1);
     assert_eq!(h.m.status(read), Status::IO);
 }
+
+/// An instruction that needs two pages where there is room for one would fault for ever.
+#[test]
+fn a_thread_whose_pages_push_each_other_out_gets_no_memory() {
+    let mut h = host(8, 1);
+    for _ in 0..100 {
+        for page in [3, 5] {
+            h.m.fault(h.thread, HOST + page * PAGE_SIZE, Access::Read);
+            h.m.answer_host_reads(3);
+            if h.m.ended.contains(&h.thread) {
+                return assert_eq!(h.m.fault_status(h.thread), Status::NO_MEMORY);
+            }
+        }
+    }
+    panic!("it goes round and round");
+}
+
+#[test]
+fn a_thread_whose_faults_go_round_keeps_the_pages_of_one_instruction() {
+    let mut h = host(64, 6);
+    let other = h.m.thread();
+    room(&mut h.m, 6);
+    let mut others = 10;
+    for round in 0..50 {
+        for page in 0..5 {
+            h.touch(page, Access::Read);
+            // Somebody else takes every page for itself as soon as it comes.
+            others = 10 + (others + 1) % 50;
+            h.m.fault(other, HOST + others * PAGE_SIZE, Access::Read);
+            h.m.answer_host_reads(3);
+        }
+        if h.there().starts_with(&[0, 1, 2, 3, 4]) {
+            return;
+        }
+        assert!(round < 40, "{:?}", h.there());
+    }
+}

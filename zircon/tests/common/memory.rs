@@ -375,6 +375,14 @@ impl PageMemory {
         viewers.map(|(id, _)| *id).collect()
     }
 
+    /// Whether a write to a page goes through without anybody being asked.
+    pub fn is_writable(&self, vmo: VmoId, page: u64) -> bool {
+        self.stores.get(&vmo).is_some_and(|store| {
+            let noted = store.storage.writes == Writes::Noted;
+            store.own.contains_key(&page) && (noted || !store.protected.contains(&page))
+        })
+    }
+
     pub fn resident(&self, vmo: VmoId) -> u64 {
         let store = self.stores.get(&vmo);
         store.map_or(0, |store| (store.own.len() + store.inherited.len()) as u64)

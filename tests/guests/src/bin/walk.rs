@@ -9,7 +9,7 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use core::sync::atomic::{AtomicU64, Ordering};
-use zx::{AsHandleRef, Mapping, PAGE_SIZE, Startup, Status, Unowned, Vmo, time};
+use zx::{Mapping, PAGE_SIZE, Startup, Status, Unowned, Vmo, time};
 
 zx::entry!(run);
 
