@@ -10,6 +10,14 @@ pub const TOPIC_HANDLE_BASIC: u32 = 2;
 pub const TOPIC_RESOURCE: u32 = 18;
 /// Topic: [`InfoBti`].
 pub const TOPIC_BTI: u32 = 20;
+/// Topic: ids of a job's child jobs, a u64 each.
+pub const TOPIC_JOB_CHILDREN: u32 = 8;
+/// Topic: ids of a job's processes, a u64 each.
+pub const TOPIC_JOB_PROCESSES: u32 = 9;
+/// Topic: how many handles to the object there are, a u32.
+pub const TOPIC_HANDLE_COUNT: u32 = 19;
+/// Topic: [`InfoJob`].
+pub const TOPIC_JOB: u32 = 24;
 /// Topic: [`InfoVmo`], first 104 bytes.
 pub const TOPIC_VMO_V1: u32 = 0x17;
 /// Topic: [`InfoVmo`], first 120 bytes.
@@ -52,6 +60,39 @@ const _: () = assert!(
     size_of::<InfoHandleBasic>() == 32,
     "zx_info_handle_basic_t is 32 bytes"
 );
+
+/// `zx_info_job_t`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct InfoJob {
+    /// The code it was killed with, once it is terminated.
+    pub return_code: i64,
+    /// 1 if it is terminated.
+    pub exited: u8,
+    /// 1 if it is killed when memory runs out (0).
+    pub kill_on_oom: u8,
+    /// 1 if a debugger is attached (0).
+    pub debugger_attached: u8,
+    /// Zero.
+    pub padding: [u8; 5],
+}
+
+const _: () = assert!(size_of::<InfoJob>() == 16, "zx_info_job_t is 16 bytes");
+
+impl InfoJob {
+    /// The record as it stands in user memory.
+    pub fn to_bytes(&self) -> [u8; 16] {
+        let mut out = [0; 16];
+        let words = [
+            self.return_code.to_le_bytes(),
+            [self.exited, 0, 0, 0, 0, 0, 0, 0],
+        ];
+        for (chunk, word) in out.chunks_exact_mut(8).zip(words) {
+            chunk.copy_from_slice(&word);
+        }
+        out
+    }
+}
 
 bitflags::bitflags! {
     /// `zx_info_vmo_t.flags`.

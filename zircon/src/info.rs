@@ -1,17 +1,23 @@
 //! `zx_object_get_info` and the properties.
 
-use protocol::info::{self, InfoHandleBasic, InfoVmo, VmoInfoFlags};
+use protocol::info::{self, InfoHandleBasic, InfoJob, InfoVmo, VmoInfoFlags};
 use protocol::maps;
 use protocol::options::VmoOptions;
 use protocol::options::property;
-use protocol::{MAX_NAME_LEN, PAGE_SIZE, RawHandle, Rights, Status};
+use protocol::{Koid, MAX_NAME_LEN, PAGE_SIZE, RawHandle, Rights, Status};
 
 use crate::handle::{Handle, require};
-use crate::ids::{ObjectRef, ProcessId, ThreadId, VmoId};
+use crate::ids::{JobId, ObjectRef, ProcessId, ThreadId, VmoId};
 use crate::kernel::{Begin, Caller, Kernel, Started};
 use crate::op::{Body, OK, StepResult};
 use crate::user::{AfterCopyIn, CopyOut, Undo};
 use crate::work::Work;
+
+/// Most records that one call writes: it keeps them until they are written, which can take as long as a pager likes.
+pub(crate) const MOST_RECORDS: u64 = 4096;
+
+/// Bytes of records that are written at once.
+const PIECE: usize = 64 << 10;
 
 /// Where `zx_object_get_info` puts its results.
 #[derive(Clone, Copy, Debug)]
@@ -30,15 +36,15 @@ impl Kernel {
         topic: u32,
         out: InfoOut,
     ) -> Begin {
+        // A topic that there is not comes first.
         let handle = self.handle(caller.process, raw);
-        if topic == info::TOPIC_HANDLE_VALID {
-            // The answer, not a mistake: no policy is asked about it.
-            let status = handle.err().unwrap_or(Status::OK);
-            return Ok(Started::Done(status.to_register()));
-        }
-        let handle = handle?;
         let record = match topic {
-            info::TOPIC_HANDLE_BASIC => self.info_handle_basic(handle).to_bytes().to_vec(),
+            info::TOPIC_HANDLE_VALID => {
+                // The answer, not a mistake: no policy is asked about it.
+                let status = handle.err().unwrap_or(Status::OK);
+                return Ok(Started::Done(status.to_register()));
+            }
+            info::TOPIC_HANDLE_BASIC => self.info_handle_basic(handle?).to_bytes().to_vec(),
             info::TOPIC_PROCESS_V1 => {
                 let record = self.info_process(caller.process, raw)?;
                 record.to_bytes_v1().to_vec()
@@ -50,35 +56,49 @@ impl Kernel {
             info::TOPIC_THREAD => self.info_thread(caller.process, raw)?.to_bytes().to_vec(),
             info::TOPIC_THREAD_EXCEPTION_REPORT_V1 => self.info_report(caller.process, raw, 32)?,
             info::TOPIC_THREAD_EXCEPTION_REPORT => self.info_report(caller.process, raw, 40)?,
-            info::TOPIC_VMO_V1 => self.info_vmo(handle, 104)?,
-            info::TOPIC_VMO_V2 => self.info_vmo(handle, 120)?,
-            info::TOPIC_VMO_V3 => self.info_vmo(handle, 128)?,
-            info::TOPIC_VMO => self.info_vmo(handle, 176)?,
-            maps::TOPIC_VMAR => self.info_vmar(handle)?,
+            info::TOPIC_VMO_V1 => self.info_vmo(handle?, 104)?,
+            info::TOPIC_VMO_V2 => self.info_vmo(handle?, 120)?,
+            info::TOPIC_VMO_V3 => self.info_vmo(handle?, 128)?,
+            info::TOPIC_VMO => self.info_vmo(handle?, 176)?,
+            maps::TOPIC_VMAR => self.info_vmar(handle?)?,
             maps::TOPIC_PROCESS_MAPS_V1
             | maps::TOPIC_PROCESS_MAPS_V2
             | maps::TOPIC_PROCESS_MAPS => {
                 return self.info_process_maps(caller, raw, topic, out);
             }
-            info::TOPIC_RESOURCE => self.info_resource(handle)?,
-            info::TOPIC_BTI => self.info_bti(handle)?,
+            info::TOPIC_HANDLE_COUNT => self.info_handle_count(handle?)?,
+            info::TOPIC_JOB => self.info_job(handle?)?,
+            info::TOPIC_JOB_CHILDREN | info::TOPIC_JOB_PROCESSES => {
+                return self.info_job_children(caller, raw, topic, out);
+            }
+            info::TOPIC_RESOURCE => self.info_resource(handle?)?,
+            info::TOPIC_BTI => self.info_bti(handle?)?,
             _ => return Err(Status::NOT_SUPPORTED),
         };
-        let fits = out.size >= record.len() as u64;
-        let mut writes = Vec::new();
-        if fits {
-            writes.push((out.buffer, record));
+        if out.size < record.len() as u64 {
+            return self.return_records(caller, out, &[], (0, 1), Status::BUFFER_TOO_SMALL);
         }
-        for (address, count) in [(out.actual, u64::from(fits)), (out.avail, 1)] {
+        self.return_records(caller, out, &record, (1, 1), Status::OK)
+    }
+
+    /// Ends `zx_object_get_info`: the records, how many they are and how many there are, in this order.
+    pub(crate) fn return_records(
+        &mut self,
+        caller: Caller,
+        out: InfoOut,
+        bytes: &[u8],
+        (actual, avail): (u64, u64),
+        value: Status,
+    ) -> Begin {
+        // An address that is none fails when it is written to.
+        let at = |n: usize| out.buffer.saturating_add((n * PIECE) as u64);
+        let pieces = bytes.chunks(PIECE).enumerate();
+        let mut writes: Vec<_> = pieces.map(|(n, piece)| (at(n), piece.to_vec())).collect();
+        for (address, count) in [(out.actual, actual), (out.avail, avail)] {
             if address != 0 {
                 writes.push((address, count.to_le_bytes().to_vec()));
             }
         }
-        let value = if fits {
-            Status::OK
-        } else {
-            Status::BUFFER_TOO_SMALL
-        };
         let copy = CopyOut {
             process: caller.process,
             writes,
@@ -86,6 +106,48 @@ impl Kernel {
             undo: Undo::Nothing,
         };
         self.begin(caller, Body::CopyOut(copy), Vec::new())
+    }
+
+    /// As many ids of a job's children of one kind as fit.
+    fn info_job_children(
+        &mut self,
+        caller: Caller,
+        raw: RawHandle,
+        topic: u32,
+        out: InfoOut,
+    ) -> Begin {
+        let (id, _) = self.typed::<JobId>(caller.process, raw, Rights::ENUMERATE)?;
+        let job = self.jobs.get(&id).ok_or(Status::INTERNAL)?;
+        let children: Vec<Koid> = match topic {
+            info::TOPIC_JOB_CHILDREN => job.jobs.iter().map(|job| job.0).collect(),
+            _ => job.processes.iter().map(|process| process.0).collect(),
+        };
+        let fit = (out.size / size_of::<Koid>() as u64).min(MOST_RECORDS);
+        let fitting = children.iter().take(fit as usize);
+        let bytes: Vec<u8> = fitting.flat_map(|koid| koid.to_le_bytes()).collect();
+        let avail = children.len() as u64;
+        self.return_records(caller, out, &bytes, (avail.min(fit), avail), Status::OK)
+    }
+
+    fn info_job(&self, handle: Handle) -> Result<Vec<u8>, Status> {
+        let ObjectRef::Job(id) = handle.object else {
+            return Err(Status::WRONG_TYPE);
+        };
+        require(handle.rights, Rights::INSPECT)?;
+        let job = self.jobs.get(&id).ok_or(Status::INTERNAL)?;
+        let code = job.killed.filter(|_| !job.has_children());
+        let record = InfoJob {
+            return_code: code.unwrap_or(0),
+            exited: code.is_some().into(),
+            ..InfoJob::default()
+        };
+        Ok(record.to_bytes().to_vec())
+    }
+
+    fn info_handle_count(&mut self, handle: Handle) -> Result<Vec<u8>, Status> {
+        require(handle.rights, Rights::INSPECT)?;
+        let header = self.header_mut(handle.object).ok_or(Status::INTERNAL)?;
+        Ok(header.handles.to_le_bytes().to_vec())
     }
 
     fn info_handle_basic(&self, handle: Handle) -> InfoHandleBasic {
@@ -98,6 +160,10 @@ impl Kernel {
             ObjectRef::Exception(id) => self.exceptions.get(&id).map_or(0, |e| e.thread.0),
             ObjectRef::Process(id) => self.processes.get(&id).map_or(0, |process| process.job.0),
             ObjectRef::Thread(id) => self.threads.get(&id).map_or(0, |thread| thread.process.0),
+            ObjectRef::Job(id) => {
+                let parent = self.jobs.get(&id).and_then(|job| job.parent);
+                parent.map_or(0, |parent| parent.0)
+            }
             _ => 0,
         };
         InfoHandleBasic {

@@ -8,18 +8,10 @@ use protocol::{PAGE_SIZE, RawHandle, Rights, Status};
 
 use crate::handle::{Handle, require};
 use crate::ids::{ObjectRef, ProcessId, VmarId};
-use crate::info::InfoOut;
+use crate::info::{InfoOut, MOST_RECORDS};
 use crate::kernel::{Begin, Caller, Kernel};
 use crate::mappings::Mapping;
-use crate::op::Body;
-use crate::user::{CopyOut, Undo};
 use crate::vmar::Vmar;
-
-/// Most records that one call writes: it keeps them until they are written, which can take as long as a pager likes.
-const MOST_RECORDS: u64 = 4096;
-
-/// Bytes of records that are written at once.
-const PIECE: usize = 64 << 10;
 
 impl Kernel {
     pub(crate) fn info_vmar(&self, handle: Handle) -> Result<Vec<u8>, Status> {
@@ -49,20 +41,7 @@ impl Kernel {
         let size = record(&InfoMaps::default()).len() as u64;
         let (maps, avail) = self.maps(process, (out.size / size).min(MOST_RECORDS))?;
         let bytes: Vec<u8> = maps.iter().flat_map(record).collect();
-        let pieces = bytes.chunks(PIECE).zip((out.buffer..).step_by(PIECE));
-        let mut writes: Vec<_> = pieces.map(|(piece, at)| (at, piece.to_vec())).collect();
-        for (address, count) in [(out.actual, maps.len() as u64), (out.avail, avail)] {
-            if address != 0 {
-                writes.push((address, count.to_le_bytes().to_vec()));
-            }
-        }
-        let copy = CopyOut {
-            process: caller.process,
-            writes,
-            value: Status::OK,
-            undo: Undo::Nothing,
-        };
-        self.begin(caller, Body::CopyOut(copy), Vec::new())
+        self.return_records(caller, out, &bytes, (maps.len() as u64, avail), Status::OK)
     }
 
     /// The tree of a process that has not ended, depth first: at most `most` nodes of it, and how many there are.

@@ -2,7 +2,7 @@
 
 use core::mem::{ManuallyDrop, size_of};
 use core::ops::Deref;
-use protocol::info::{InfoHandleBasic, TOPIC_HANDLE_BASIC};
+use protocol::info::{InfoHandleBasic, TOPIC_HANDLE_BASIC, TOPIC_HANDLE_COUNT};
 use protocol::options::{WaitAsyncOptions, property};
 use protocol::{MAX_NAME_LEN, RawHandle, Rights, Signals, Status};
 
@@ -61,6 +61,17 @@ pub trait AsHandleRef {
             sys::object_get_info(self.raw_handle(), TOPIC_HANDLE_BASIC, buffer, size, 0, 0).ok()?;
         }
         Ok(info)
+    }
+
+    /// `zx_object_get_info(ZX_INFO_HANDLE_COUNT)`: how many handles to the object there are.
+    fn count_info(&self) -> Result<u32, Status> {
+        let mut count = 0u32;
+        let buffer = address_of(&mut count);
+        // SAFETY: the count outlives the call and has room for 4 bytes.
+        unsafe {
+            sys::object_get_info(self.raw_handle(), TOPIC_HANDLE_COUNT, buffer, 4, 0, 0).ok()?;
+        }
+        Ok(count)
     }
 
     /// `zx_object_wait_one`: the signals that were asserted when the wait ended.

@@ -1,9 +1,10 @@
 //! Jobs and their policies.
 
+use protocol::info::{InfoJob, TOPIC_JOB, TOPIC_JOB_CHILDREN, TOPIC_JOB_PROCESSES};
 use protocol::policy::{JOB_POL_ABSOLUTE, JOB_POL_BASIC_V2, JOB_POL_RELATIVE, PolicyBasicV2};
-use protocol::{PolicyAction, PolicyCondition, Status};
+use protocol::{Koid, PolicyAction, PolicyCondition, Status};
 
-use crate::handle::{created, object};
+use crate::handle::{address_of, created, object};
 use crate::{AsHandleRef, sys};
 
 object! {
@@ -36,6 +37,34 @@ impl Job {
         let parent = self.raw_handle();
         // SAFETY: the out-pointer is valid for the call.
         created(|out| unsafe { sys::job_create(parent, 0, out) }).map(Job)
+    }
+
+    /// `zx_object_get_info(ZX_INFO_JOB)`.
+    pub fn info(&self) -> Result<InfoJob, Status> {
+        let mut info = InfoJob::default();
+        let (buffer, size) = (address_of(&mut info), size_of::<InfoJob>() as u64);
+        // SAFETY: the record outlives the call and has room for `size` bytes.
+        unsafe { sys::object_get_info(self.raw_handle(), TOPIC_JOB, buffer, size, 0, 0).ok()? };
+        Ok(info)
+    }
+
+    /// The ids of its child jobs, as many as `koids` has room for.
+    pub fn children<'a>(&self, koids: &'a mut [Koid]) -> Result<&'a [Koid], Status> {
+        self.koids(TOPIC_JOB_CHILDREN, koids)
+    }
+
+    /// The ids of its processes, as many as `koids` has room for.
+    pub fn processes<'a>(&self, koids: &'a mut [Koid]) -> Result<&'a [Koid], Status> {
+        self.koids(TOPIC_JOB_PROCESSES, koids)
+    }
+
+    fn koids<'a>(&self, topic: u32, koids: &'a mut [Koid]) -> Result<&'a [Koid], Status> {
+        let (buffer, size) = (koids.as_mut_ptr() as u64, size_of_val(koids) as u64);
+        let mut actual = 0u64;
+        let (job, out) = (self.raw_handle(), address_of(&mut actual));
+        // SAFETY: the ids and the count outlive the call.
+        unsafe { sys::object_get_info(job, topic, buffer, size, out, 0).ok()? };
+        Ok(koids.get(..actual as usize).unwrap_or(koids))
     }
 
     /// `zx_job_set_policy(ZX_JOB_POL_BASIC_V2)`.

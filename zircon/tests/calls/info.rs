@@ -22,7 +22,8 @@ fn object_get_info_rows() {
     let at = m.alloc(256);
     for (handle, topic, buffer, size, status) in [
         (BAD, 1, 0, 0, Status::BAD_HANDLE),
-        (0, 9999, 0, 0, Status::BAD_HANDLE),
+        (0, 9999, 0, 0, Status::NOT_SUPPORTED),
+        (0, 2, 0, 0, Status::BAD_HANDLE),
         (vmo, 1, 0, 0, Status::OK),
         (vmo, 9999, 0, 0, Status::NOT_SUPPORTED),
         (port, VMO, at, 176, Status::WRONG_TYPE),
@@ -31,6 +32,7 @@ fn object_get_info_rows() {
         (vmo, VMO, at, u64::MAX, Status::OK),
         (vmo, VMO, 0, 176, Status::INVALID_ARGS),
         (vmo, VMO, NOWHERE, 176, Status::INVALID_ARGS),
+        (vmo, VMO, u64::MAX - 7, 176, Status::INVALID_ARGS),
         (vmo, 2, at, 31, Status::BUFFER_TOO_SMALL),
         (vmo, 2, at, 32, Status::OK),
         (vmo, 0x17, at, 103, Status::BUFFER_TOO_SMALL),
@@ -104,6 +106,90 @@ fn info_handle_basic_fields() {
     ] {
         let info = m.info(handle, 2, 32).unwrap();
         assert_eq!(field32(&info, 12), object_type);
+    }
+}
+
+#[test]
+fn info_handle_basic_tells_the_job() {
+    let mut m = TestMachine::new();
+    let (process, root) = (m.main.process_handle, m.main.job_handle);
+    let related = |m: &mut TestMachine, raw| field(&m.info(raw, 2, 32).unwrap(), 16);
+    let child = m.job_create(root).unwrap();
+    let job = m.koid(root);
+    assert_eq!(related(&mut m, process), job);
+    assert_eq!(related(&mut m, child), job);
+    assert_eq!(related(&mut m, root), 0, "a root job has no parent");
+    let event = m.event_create();
+    assert_eq!(field32(&m.info(event, 2, 32).unwrap(), 12), 5);
+}
+
+/// Handles in messages count, closed ones do not.
+#[test]
+fn info_handle_count() {
+    let mut m = TestMachine::new();
+    let event = m.event_create();
+    let count = |m: &mut TestMachine| m.info(event, 19, 4).unwrap();
+    assert_eq!(count(&mut m), [1, 0, 0, 0]);
+    let other = m.handle_duplicate(event, Rights::SAME_RIGHTS).unwrap();
+    assert_eq!(count(&mut m), [2, 0, 0, 0]);
+    let (a, _b) = m.channel_create();
+    m.channel_write(a, &[], &[other]).unwrap();
+    assert_eq!(count(&mut m), [2, 0, 0, 0]);
+    m.handle_close(a).unwrap();
+    let blind = m.without(event, Rights::INSPECT);
+    assert_eq!(m.info(blind, 19, 4), Err(Status::ACCESS_DENIED));
+    assert_eq!(m.info(event, 19, 3), Err(Status::BUFFER_TOO_SMALL));
+    assert_eq!(m.info(BAD, 19, 4), Err(Status::BAD_HANDLE));
+}
+
+#[test]
+fn info_job() {
+    let mut m = TestMachine::new();
+    let job = m.job_create(m.main.job_handle).unwrap();
+    assert_eq!(m.info(job, 24, 16).unwrap(), [0; 16]);
+    m.task_kill(job).unwrap();
+    let info = m.info(job, 24, 16).unwrap();
+    assert_eq!(field(&info, 0) as i64, zircon::SYSCALL_KILL);
+    assert_eq!(field(&info, 8), 1, "exited");
+    let blind = m.without(job, Rights::INSPECT);
+    for (raw, size, status) in [
+        (BAD, 16, Status::BAD_HANDLE),
+        (m.main.process_handle, 16, Status::WRONG_TYPE),
+        (blind, 16, Status::ACCESS_DENIED),
+        (job, 15, Status::BUFFER_TOO_SMALL),
+    ] {
+        assert_eq!(m.info(raw, 24, size), Err(status));
+    }
+}
+
+/// As many ids as fit, and how many there are.
+#[test]
+fn info_job_children_and_processes() {
+    let mut m = TestMachine::new();
+    let root = m.main.job_handle;
+    let jobs: Vec<u32> = (0..3).map(|_| m.job_create(root).unwrap()).collect();
+    let koids: Vec<u64> = jobs.iter().map(|&job| m.koid(job)).collect();
+    let (at, counts) = (m.alloc(64), m.alloc(16));
+    for (size, fit) in [(24, 3), (64, 3), (23, 2), (7, 0), (0, 0)] {
+        let args = [root.into(), 8, at, size, counts, counts + 8];
+        assert_eq!(m.call(N::ObjectGetInfo, &args), Status::OK);
+        let found: Vec<u64> = (0..fit).map(|n| m.peek_u64(at + 8 * n)).collect();
+        assert_eq!(found, koids[..fit as usize]);
+        assert_eq!((m.peek_u64(counts), m.peek_u64(counts + 8)), (fit, 3));
+    }
+    let process = m.koid(m.main.process_handle);
+    assert_eq!(field(&m.info(root, 9, 8).unwrap(), 0), process);
+    let blind = m.without(root, Rights::ENUMERATE);
+    for topic in [8, 9] {
+        for (raw, buffer, status) in [
+            (BAD, at, Status::BAD_HANDLE),
+            (m.main.process_handle, at, Status::WRONG_TYPE),
+            (blind, at, Status::ACCESS_DENIED),
+            (root, NOWHERE, Status::INVALID_ARGS),
+        ] {
+            let args = [raw.into(), topic, buffer, 64, 0, 0];
+            assert_eq!(m.call(N::ObjectGetInfo, &args), status, "{topic}");
+        }
     }
 }
 

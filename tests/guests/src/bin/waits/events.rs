@@ -22,6 +22,18 @@ fn create() -> Outcome {
     Ok(())
 }
 
+fn handles_are_counted() -> Outcome {
+    let event = Event::create()?;
+    equal!(event.count_info()?, 1);
+    let other = event.duplicate_handle(Rights::SAME_RIGHTS)?;
+    equal!(event.count_info()?, 2);
+    drop(other);
+    equal!(event.count_info()?, 1);
+    let blind = event.duplicate_handle(Rights::WAIT)?;
+    equal!(blind.count_info(), Err(Status::ACCESS_DENIED));
+    Ok(())
+}
+
 fn create_errors() -> Outcome {
     let mut handle = 0u32;
     status!(INVALID_ARGS, raw::event_create(1, out(&mut handle)));
@@ -146,6 +158,6 @@ fn many_errors() -> Outcome {
 }
 
 cases! { "events":
-    create create_errors many_fills_pending many_of_nothing_sleeps many_takes_64
+    create handles_are_counted create_errors many_fills_pending many_of_nothing_sleeps many_takes_64
     many_is_canceled_by_a_close many_errors
 }

@@ -77,6 +77,22 @@ fn create_errors() -> Outcome {
     Ok(())
 }
 
+fn info() -> Outcome {
+    let job = own().create_child_job()?;
+    let child = job.create_child_job()?;
+    equal!(job.basic_info()?.related_koid, own().basic_info()?.koid);
+    let mut koids = [0; 4];
+    equal!(job.children(&mut koids)?, [child.basic_info()?.koid]);
+    let process = zx::process_self().basic_info()?;
+    equal!(own().processes(&mut koids)?, [process.koid]);
+    equal!(process.related_koid, own().basic_info()?.koid);
+    equal!(job.info()?.exited, 0);
+    job.kill()?;
+    equal!(job.info()?.exited, 1);
+    equal!(job.info()?.return_code, -1024);
+    Ok(())
+}
+
 fn kill() -> Outcome {
     let job = own().create_child_job()?;
     let child = job.create_child_job()?;
@@ -158,5 +174,5 @@ fn set_policy_is_inherited() -> Outcome {
 }
 
 cases! { "jobs":
-    create create_is_limited_in_depth create_errors kill set_policy_errors set_policy_is_inherited
+    create create_is_limited_in_depth create_errors info kill set_policy_errors set_policy_is_inherited
 }

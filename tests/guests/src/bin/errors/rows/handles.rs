@@ -6,7 +6,7 @@ use zx::Rights;
 use super::NO_HOST_MEMORY;
 use crate::row::How::{Cannot, Does};
 use crate::world::Arg::{Bad, H, N, Nowhere, Out, Without};
-use crate::world::Obj::{Event, Job, Pager, Port, Process, Thread, Vmar, Vmo};
+use crate::world::Obj::{Event, Job, Pager, Port, Process, RootJob, Thread, Vmar, Vmo};
 use crate::{args, rows};
 
 rows! { ROWS:
@@ -57,6 +57,10 @@ rows! { ROWS:
         WRONG_TYPE "PROCESS of something that is none" => args![H(Event), N(3), Out, N(64)],
         WRONG_TYPE "VMAR of something that is none" => args![H(Event), N(7), Out, N(64)],
         WRONG_TYPE "BTI of something that is none" => args![H(Event), N(20), Out, N(64)],
+        WRONG_TYPE "JOB, JOB_CHILDREN, JOB_PROCESSES of something that is none" => args![H(Event), N(24), Out, N(64)],
+        ACCESS_DENIED "JOB without INSPECT" => args![Without(RootJob, Rights::INSPECT), N(24), Out, N(64)],
+        ACCESS_DENIED "JOB_CHILDREN without ENUMERATE" => args![Without(RootJob, Rights::ENUMERATE), N(8), Out, N(64)],
+        ACCESS_DENIED "JOB_PROCESSES without ENUMERATE" => args![Without(RootJob, Rights::ENUMERATE), N(9), Out, N(64)],
         WRONG_TYPE "RESOURCE of something that is none" => args![H(Event), N(18), Out, N(64)],
         ACCESS_DENIED "HANDLE_COUNT without INSPECT" => args![Without(Event, Rights::INSPECT), N(19), Out, N(4)],
         ACCESS_DENIED "THREAD without INSPECT" => args![Without(Thread, Rights::INSPECT), N(10), Out, N(64)],
