@@ -10,6 +10,7 @@ mod failures;
 mod growth;
 mod hints;
 mod mappings;
+mod ranges;
 mod writeback;
 
 use std::ops::Range;
