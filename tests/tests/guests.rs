@@ -29,7 +29,8 @@ fn scenarios() {
     );
 }
 
-/// The 19 scenarios of "Basics" and "Mappings" are all there; one of them ends its program.
+/// The 19 scenarios of "Basics" and "Mappings" are all there (one of them ends its program), and those of commits and hints
+/// through mappings.
 #[test]
 fn no_scenario_is_missing() {
     let names = include_str!("names/scenarios.txt");
@@ -58,6 +59,11 @@ fn no_scenario_is_missing() {
         "UncommittedSupply",
         "VmarRemapTest",
         "VmarMapRangeTest",
+        "OpCommitVmar",
+        "OpCommitCloneVmar",
+        "EvictionHintsVmar",
+        "EvictionHintsNestedVmar",
+        "EvictionHintsCloneVmar",
     ] {
         assert!(has(once), "{once}");
     }

@@ -1,4 +1,5 @@
-//! `scenarios [FILTER]`: Zircon's own pager scenarios, "Basics" and "Mappings", under their names.
+//! `scenarios [FILTER]`: Zircon's own pager scenarios under their names: "Basics", "Mappings", commits and hints through
+//! mappings.
 //!
 //! Those that read pages run twice, `NAME.read` through `zx_vmo_read` and `NAME.mapping` through a mapping.
 //! `scenarios fatal NAME` runs one whose end is a fatal page fault, and with it the process's end:
@@ -11,6 +12,7 @@
 
 mod basics;
 mod mappings;
+mod ranges;
 mod supplies;
 
 use test_guests::{Outcome, Runner, Via};
@@ -42,6 +44,7 @@ fn run(startup: &Startup<'_>) -> i32 {
     }
     runner.cases(basics::CASES);
     runner.cases(mappings::CASES);
+    runner.cases(ranges::CASES);
     runner.finish()
 }
 
