@@ -300,3 +300,69 @@ fn very_many_waits_on_a_port_raise_a_policy_exception() {
     assert_eq!(outcome, Outcome::Gone);
     assert_eq!(raised(&m), [PolicyCode::PortTooManyObservers]);
 }
+
+/// A thread with a handler for its exceptions: the thread and the handler's channel.
+fn handled(m: &mut TestMachine) -> (zircon::ThreadId, u32) {
+    let handle = m.thread_handle();
+    let thread = *m.started.last().unwrap();
+    (thread, m.exception_channel(handle).unwrap())
+}
+
+/// The code of the policy exception that the next message on `channel` is about; its thread goes on behind its call.
+fn go_on(m: &mut TestMachine, thread: zircon::ThreadId, channel: u32) -> u32 {
+    assert!(m.stopped.contains(&thread), "it waits for the handler");
+    let exception = m.channel_read(channel).unwrap().handles[0];
+    let out = m.alloc(40);
+    let get = [exception.into(), out];
+    assert_eq!(m.call(N::ExceptionGetThread, &get), Status::OK);
+    let raised = m.peek_u32(out);
+    let report = m.info(raised, 0x1000_000B, 40).unwrap();
+    let word = |at: usize| u32::from_le_bytes(report[at..at + 4].try_into().unwrap());
+    assert_eq!(word(4), 0x8208, "ZX_EXCP_POLICY_ERROR");
+    m.poke(out, &1u32.to_le_bytes());
+    let handle_it = [exception.into(), 16, out, 4];
+    assert_eq!(m.call(N::ObjectSetProperty, &handle_it), Status::OK);
+    m.handle_close(exception).unwrap();
+    assert!(!m.stopped.contains(&thread), "it goes on");
+    word(32)
+}
+
+/// Whoever handles the exception finds the call done, or refused, and lets the thread go on.
+#[test]
+fn policy_exceptions_can_be_handled() {
+    for (action, status) in [
+        (PolicyAction::AllowException, Status::OK),
+        (PolicyAction::DenyException, Status::ACCESS_DENIED),
+    ] {
+        let mut m = TestMachine::with_policy(policy(PolicyCondition::NewEvent, action));
+        let (thread, channel) = handled(&mut m);
+        let out = m.alloc(4);
+        assert!(m.ends_with(thread, N::EventCreate, &[0, out], status));
+        assert_eq!(m.peek_u32(out) != 0, status == Status::OK);
+        assert_eq!(
+            go_on(&mut m, thread, channel),
+            PolicyCondition::NewEvent as u32
+        );
+        assert!(m.exceptions.is_empty() && m.processes_ended.is_empty());
+    }
+}
+
+/// With a handler the 4098th packet is SHOULD_WAIT, and so is each one after it until there is room.
+#[test]
+fn port_queue_should_wait_for_whoever_handles_the_exception() {
+    let mut m = TestMachine::new();
+    m.unchecked = true;
+    let (thread, channel) = handled(&mut m);
+    let (port, at) = (m.port_create(), m.alloc(48));
+    m.poke(at, &PortPacket::default().to_bytes());
+    let queue = [port.into(), at];
+    for _ in 0..4097 {
+        assert!(m.ends_with(thread, N::PortQueue, &queue, Status::OK));
+    }
+    for _ in 0..2 {
+        assert!(m.ends_with(thread, N::PortQueue, &queue, Status::SHOULD_WAIT));
+        assert_eq!(go_on(&mut m, thread, channel), 17);
+    }
+    m.port_poll(port).unwrap();
+    assert!(m.ends_with(thread, N::PortQueue, &queue, Status::OK));
+}

@@ -2,8 +2,10 @@
 
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+use protocol::syscall::SyscallNumber;
 use test_guests::raw::{self, out};
-use test_guests::{Outcome, cases, status};
+use test_guests::{Outcome, cases, equal, status};
+use zx::Status;
 
 fn new_objects_denied() -> Outcome {
     let mut handle = 0u32;
@@ -12,6 +14,10 @@ fn new_objects_denied() -> Outcome {
     status!(ACCESS_DENIED, raw::port_create(0, at));
     status!(ACCESS_DENIED, raw::pager_create(0, at));
     status!(ACCESS_DENIED, raw::event_create(0, at));
+    let process = SyscallNumber::ProcessCreate;
+    // SAFETY: without a name and with nowhere to put results the call touches no memory.
+    let denied = unsafe { zx::sys::call(process, [0; 6]) };
+    equal!(denied, Status::ACCESS_DENIED);
     Ok(())
 }
 

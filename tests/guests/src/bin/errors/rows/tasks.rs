@@ -48,7 +48,7 @@ rows! { ROWS:
         WRONG_TYPE "not a job" => args![H(Event), Out, N(0), N(0), Out, Out2],
         ACCESS_DENIED "the handle lacks MANAGE_PROCESS and WRITE" => args![Without(Job, Rights::MANAGE_PROCESS.union(Rights::WRITE)), Out, N(0), N(0), Out, Out2],
         INVALID_ARGS "the results cannot be written" => args![H(Job), Out, N(0), N(0), Nowhere, Out2],
-        ACCESS_DENIED "the job's policy denies NEW_PROCESS" => Shown("waits.jobs.policy_denies_new_processes"),
+        ACCESS_DENIED "the job's policy denies NEW_PROCESS" => Shown("waits-denied.policy.new_objects_denied"),
         BAD_STATE "the job is killed" => Does(|w| {
             let (job, out) = (w.handle(Job)?, w.out());
             w.calls(SyscallNumber::TaskKill, [job.into()]).ok()?;
