@@ -24,7 +24,7 @@ rows! { ROWS:
         ACCESS_DENIED "the job's policy denies NEW_PAGER" => Shown("waits-denied.policy.new_objects_denied"),
     }
     PagerCreateVmo {
-        ACCESS_DENIED "the job's policy denies NEW_VMO" => Shown("seeds.policy.pager_create_vmo_denied"),
+        ACCESS_DENIED "the job's policy denies NEW_VMO" => Shown("seeds-denied.policy.pager_create_vmo_denied"),
         BAD_HANDLE "the pager" => args![Bad, N(0), H(Port), N(7), N(PAGE_SIZE), Out],
         WRONG_TYPE "the pager is none" => args![H(Port), N(0), H(Port), N(7), N(PAGE_SIZE), Out],
         ACCESS_DENIED "the pager's handle lacks ATTACH_VMO" => args![Without(Pager, Rights::ATTACH_VMO), N(0), H(Port), N(7), N(PAGE_SIZE), Out],

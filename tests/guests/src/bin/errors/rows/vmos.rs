@@ -28,7 +28,7 @@ const PREFETCH: u64 = 14;
 
 rows! { ROWS:
     VmoCreate {
-        ACCESS_DENIED "the job's policy denies NEW_VMO" => Shown("seeds.policy.vmo_create_denied"),
+        ACCESS_DENIED "the job's policy denies NEW_VMO" => Shown("seeds-denied.policy.vmo_create_denied"),
         INVALID_ARGS "an option that there is not" => args![N(4096), N(1 << 9), Out],
         INVALID_ARGS "TRAP_DIRTY, which is for pagers" => args![N(4096), N(8), Out],
         INVALID_ARGS "RESIZABLE and UNBOUNDED" => args![N(0), N(2 | 16), Out],
