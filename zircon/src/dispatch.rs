@@ -16,6 +16,7 @@ use crate::pin::PinArgs;
 use crate::process::StartArgs;
 use crate::range_ops::RangeArgs;
 use crate::supply::SupplyArgs;
+use crate::transfer_data::TransferDataArgs;
 use crate::user::AfterCopyIn;
 use crate::vmar_range::VmarRangeArgs;
 
@@ -222,7 +223,17 @@ impl Kernel {
             N::VmoCreatePhysical => self.sys_vmo_create_physical(caller, h0, a1, a2, a3),
             N::VmoReplaceAsExecutable => self.sys_vmo_replace_as_executable(caller, h0, h1, a2),
             N::VmoSetCachePolicy => self.sys_vmo_set_cache_policy(caller, h0, a1 as u32),
-            N::VmoTransferData => Err(Status::BAD_SYSCALL),
+            N::VmoTransferData => {
+                let args = TransferDataArgs {
+                    to: h0,
+                    options: a1 as u32,
+                    offset: a2,
+                    length: a3,
+                    from: a4 as u32,
+                    from_offset: a5,
+                };
+                self.sys_vmo_transfer_data(caller, args)
+            }
             N::IommuCreate => self.sys_iommu_create(caller, h0, a1 as u32, a3, a4),
             N::BtiCreate => self.sys_bti_create(caller, h0, a1 as u32, a3),
             N::BtiPin => {

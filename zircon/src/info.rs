@@ -4,7 +4,7 @@ use protocol::info::{self, InfoHandleBasic, InfoJob, InfoVmo, VmoInfoFlags};
 use protocol::maps;
 use protocol::options::VmoOptions;
 use protocol::options::property;
-use protocol::{Koid, MAX_NAME_LEN, PAGE_SIZE, RawHandle, Rights, Status};
+use protocol::{Koid, MAX_NAME_LEN, RawHandle, Rights, Status};
 
 use crate::handle::{Handle, require};
 use crate::ids::{JobId, ObjectRef, ProcessId, ThreadId, VmoId};
@@ -190,12 +190,16 @@ impl Kernel {
         flags.set(VmoInfoFlags::TYPE_PAGED, !self.is_physical(id));
         flags.set(VmoInfoFlags::CONTIGUOUS, self.is_contiguous(id));
         flags.set(VmoInfoFlags::RESIZABLE, vmo.is_resizable());
-        flags.set(VmoInfoFlags::PAGER_BACKED, self.is_pager_backed(id));
+        let (root, _) = self.root(id, 0);
+        let pager = self.pager_behind(root);
+        flags.set(VmoInfoFlags::PAGER_BACKED, pager.is_some());
+        flags.set(VmoInfoFlags::IS_COW_CLONE, vmo.is_clone);
+        flags.set(VmoInfoFlags::IMMUTABLE, vmo.is_immutable);
         flags.set(
             VmoInfoFlags::DISCARDABLE,
             vmo.options.contains(VmoOptions::DISCARDABLE),
         );
-        let committed = vmo.pages.committed() * PAGE_SIZE;
+        let committed = self.attribution(id, 0..u64::MAX);
         let mapped_by = self
             .processes
             .values()
@@ -209,15 +213,17 @@ impl Kernel {
             num_mappings: vmo.mappings,
             share_count: mapped_by.count() as u64,
             flags: flags.bits(),
-            committed_bytes: committed,
+            committed_bytes: committed.total,
             handle_rights: handle.rights.bits(),
             cache_policy: vmo.cache_policy as u32,
             committed_change_events: vmo.reclaims,
-            populated_bytes: committed,
-            committed_private_bytes: committed,
-            populated_private_bytes: committed,
-            committed_scaled_bytes: committed,
-            populated_scaled_bytes: committed,
+            populated_bytes: committed.total,
+            committed_private_bytes: committed.private,
+            populated_private_bytes: committed.private,
+            committed_scaled_bytes: committed.scaled,
+            populated_scaled_bytes: committed.scaled,
+            committed_fractional_scaled_bytes: committed.fraction,
+            populated_fractional_scaled_bytes: committed.fraction,
             ..InfoVmo::default()
         };
         let bytes = record.to_bytes();

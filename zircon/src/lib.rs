@@ -16,6 +16,8 @@
 //! | `vmo_calls`, `resize`, `stream_size`, `transfer` | create, size; set_size; content size; read and write |
 //! | `children`, `clone` | children of VMOs and the tree of them; making clones |
 //! | `frozen`, `conceal` | what clones share; hiding what they showed |
+//! | `transfer_data` | moving pages between VMOs |
+//! | `attribution` | whose the committed pages are |
 //! | `resource`, `pin`, `device_vmo`, `cache` | resources and BTIs; pinning; contiguous and physical VMOs; cache policy, executable VMOs |
 //! | `range_ops`, `zeroing` | op_range; making ranges zero |
 //! | `source`, `pager_calls`, `supply` | page requests; pagers; supply_pages |
@@ -30,6 +32,7 @@
 //! | `info`, `task_info`, `maps` | get_info and properties; get_info on processes and threads; on address spaces |
 #![forbid(unsafe_code)]
 
+mod attribution;
 mod cache;
 mod candidates;
 mod channel;
@@ -83,6 +86,7 @@ mod suspend;
 mod task;
 mod task_info;
 mod transfer;
+mod transfer_data;
 mod unreachable;
 mod user;
 mod vmar;

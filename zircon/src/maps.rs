@@ -83,7 +83,9 @@ impl Kernel {
     }
 
     fn mapping_node(&self, mapping: &Mapping, depth: u64) -> InfoMaps {
-        let committed = self.committed_behind(mapping);
+        let first = mapping.vmo_offset / PAGE_SIZE;
+        let pages = first..first + mapping.length / PAGE_SIZE;
+        let committed = self.attribution(mapping.vmo, pages);
         InfoMaps {
             name: self
                 .vmos
@@ -98,27 +100,16 @@ impl Kernel {
                 mmu_flags: mapping.perms.bits(),
                 vmo_koid: mapping.vmo.0,
                 vmo_offset: mapping.vmo_offset,
-                committed_bytes: committed,
-                populated_bytes: committed,
-                committed_private_bytes: committed,
-                populated_private_bytes: committed,
-                committed_scaled_bytes: committed,
-                populated_scaled_bytes: committed,
+                committed_bytes: committed.total,
+                populated_bytes: committed.total,
+                committed_private_bytes: committed.private,
+                populated_private_bytes: committed.private,
+                committed_scaled_bytes: committed.scaled,
+                populated_scaled_bytes: committed.scaled,
+                committed_fractional_scaled_bytes: committed.fraction,
+                populated_fractional_scaled_bytes: committed.fraction,
                 ..InfoMapsMapping::default()
             },
-        }
-    }
-
-    /// Bytes of pages that count as the mapped VMO's, in the part that is mapped: a slice or a reference has none.
-    fn committed_behind(&self, mapping: &Mapping) -> u64 {
-        let Some(vmo) = self.vmos.get(&mapping.vmo) else {
-            return 0;
-        };
-        let first = mapping.vmo_offset / PAGE_SIZE;
-        let pages = first..first + mapping.length / PAGE_SIZE;
-        match vmo.owner() {
-            None => vmo.pages.committed_in(pages) * PAGE_SIZE,
-            Some(_) => 0,
         }
     }
 }

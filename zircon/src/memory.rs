@@ -126,8 +126,8 @@ pub enum MemoryOp {
         protect: bool,
     },
     /// Freeze what a VMO holds as a VMO of its own that nobody writes to: `into`, which is new, gets the storage of `vmo`, its owned
-    /// pages (`owned`, ascending runs) and what it shows of others; `vmo` owns nothing afterwards and shows all of `into`. No
-    /// access of the guest comes in between.
+    /// pages (`owned`, ascending runs) and what it shows of others; `vmo` owns nothing afterwards and shows all the pages that
+    /// `into` was made with. No access of the guest comes in between.
     Freeze {
         /// The VMO.
         vmo: VmoId,

@@ -59,6 +59,8 @@ pub(crate) enum Body {
     CreateChild(crate::children::NewChild),
     /// Merging a frozen VMO with the only clone of it.
     Merge(VmoId),
+    /// `zx_vmo_transfer_data`.
+    TransferData(crate::transfer_data::TransferData),
     /// `zx_pager_supply_pages`.
     Supply(crate::supply::Supply),
     /// `zx_vmo_set_size`.
@@ -213,6 +215,7 @@ impl Kernel {
             Body::Sleep => Ok(Step::Wait(Waiting::Outside)),
             Body::CreateChild(child) => self.step_create_child(token, op, child),
             Body::Merge(id) => self.step_merge(token, op, *id),
+            Body::TransferData(transfer) => self.step_transfer_data(token, op, transfer),
             Body::Supply(supply) => self.step_supply(token, op, supply),
             Body::Resize(resizing) => self.step_resize(token, op, resizing),
             Body::StreamSize(zeroing) => self.step_stream_size(token, op, zeroing),
@@ -349,6 +352,7 @@ impl Kernel {
                     | Body::Resize(_)
                     | Body::StreamSize(_)
                     | Body::Supply(_)
+                    | Body::TransferData(_)
                     | Body::Flush(_)
             )
             && !matches!(op.waiting, Waiting::Request(_))

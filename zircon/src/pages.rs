@@ -95,7 +95,6 @@ impl Leaf {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PageMap {
     leaves: BTreeMap<u64, Leaf>,
-    committed: u64,
     resident: u64,
 }
 
@@ -106,11 +105,6 @@ impl PageMap {
         leaf.and_then(|leaf| leaf.states.get((page % LEAF_PAGES) as usize))
             .copied()
             .unwrap_or_default()
-    }
-
-    /// Pages of storage that count as the VMO's.
-    pub fn committed(&self) -> u64 {
-        self.committed
     }
 
     /// Pages of `range` that are storage and count as the VMO's; leaves that lie wholly in it are not looked into.
@@ -184,8 +178,6 @@ impl PageMap {
         leaf.used -= u16::from(old != PageState::Absent);
         leaf.committed += u16::from(state.is_committed());
         leaf.committed -= u16::from(old.is_committed());
-        self.committed += u64::from(state.is_committed());
-        self.committed -= u64::from(old.is_committed());
         self.resident += u64::from(state.is_resident());
         self.resident -= u64::from(old.is_resident());
         if leaf.used == 0 {
@@ -299,7 +291,7 @@ mod tests {
         let far = 1 << 50;
         map.set(510..514, PageState::Clean);
         map.set(far..far + 1, PageState::Dirty);
-        assert_eq!(map.committed(), 5);
+        assert_eq!(map.committed_in(0..u64::MAX), 5);
         assert_eq!(map.get(513), PageState::Clean);
         assert_eq!(map.get(514), PageState::Absent);
         assert_eq!(map.first_occupied(0..far + 9), Some(510));
@@ -324,7 +316,7 @@ mod tests {
         assert_eq!(map.committed_in(512..1024), 1);
         map.set(0..u64::MAX, PageState::Absent);
         assert_eq!(
-            (map.committed(), map.leaves.len()),
+            (map.committed_in(0..u64::MAX), map.leaves.len()),
             (0, 0),
             "empty leaves are given back"
         );

@@ -95,6 +95,9 @@ impl Kernel {
                 if vmo.resizing || vmo.is_shut() {
                     return self.wait_busy(id, token);
                 }
+                if vmo.is_pinned(&(size.div_ceil(PAGE_SIZE)..u64::MAX)) {
+                    return Err(Status::BAD_STATE);
+                }
                 vmo.resizing = true;
                 resizing.exclusive = true;
                 self.check_accumulated(id, size)?;

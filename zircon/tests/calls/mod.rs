@@ -2,6 +2,7 @@
 
 mod channel;
 mod children;
+mod clones;
 mod discard;
 mod event;
 mod futex;
@@ -25,6 +26,7 @@ mod stream_mapping;
 mod stream_size;
 mod task;
 mod transfer;
+mod transfer_data;
 mod vmar;
 mod vmar_range;
 mod vmar_tree;

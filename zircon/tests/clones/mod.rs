@@ -1,6 +1,8 @@
 //! Trees of VMOs against a model in which each is a plain list of pages: a snapshot copies them, and a clone of a pager's VMO notes
 //! for each page whether it still shows the pager's.
 
+mod races;
+
 use proptest::prelude::*;
 use protocol::syscall::SyscallNumber as N;
 use zircon::Access;
@@ -297,6 +299,39 @@ impl Forest {
         self.fill(&node, from, length, 0);
     }
 
+    /// Moves pages from one VMO to another, or within one.
+    fn transfer(&mut self, at: usize, to: usize, page: u64, pages: u64, to_page: u64) {
+        let (from, to) = (self.nodes[at].clone(), self.nodes[to].clone());
+        let pages = pages
+            .min((self.count(&from) as u64).saturating_sub(page))
+            .min((self.count(&to) as u64).saturating_sub(to_page));
+        let [offset, length, from_offset] = [to_page, pages, page].map(|pages| pages * PAGE_SIZE);
+        let args = [
+            to.handle.into(),
+            0,
+            offset,
+            length,
+            from.handle.into(),
+            from_offset,
+        ];
+        let status = self.m.call(N::VmoTransferData, &args);
+        let paged = [&from, &to]
+            .iter()
+            .any(|node| self.stores[node.store].paged);
+        let same = from.store == to.store && from.first as u64 + page == to.first as u64 + to_page;
+        if status != protocol::Status::OK || same {
+            assert!(paged || same || pages == 0, "{status}");
+            return;
+        }
+        let moved: Vec<Page> = self.content(&from)[page as usize..][..pages as usize].to_vec();
+        self.fill(&from, from_offset, length, 0);
+        for (ahead, content) in moved.into_iter().enumerate() {
+            self.change(&to, to_page as usize + ahead, |page| {
+                page.clone_from(&content)
+            });
+        }
+    }
+
     fn close(&mut self, at: usize) {
         let node = self.nodes.remove(at);
         if let Some(mapped) = node.mapped {
@@ -327,6 +362,10 @@ impl Forest {
             22..=23 => self.resize(at, offset + length % 3),
             24 => self.commit(at),
             25..=26 => self.sink(at, small, pages),
+            27..=28 => {
+                let to = c as usize / 4 % self.nodes.len();
+                self.transfer(at, to, small, pages, u64::from(c % 4));
+            }
             _ => self.close(at),
         }
     }
@@ -367,7 +406,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, max_shrink_iters: 5000, ..ProptestConfig::default() })]
     #[test]
     fn trees_of_clones_behave_like_copies(
-        steps in prop::collection::vec((0u8..29, any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>()), 1..60)
+        steps in prop::collection::vec((0u8..31, any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>()), 1..60)
     ) {
         run(&steps);
     }

@@ -237,6 +237,8 @@ impl PageMemory {
                 let all: Vec<u64> = store.own.keys().copied().collect();
                 assert_eq!(&runs(all), owned, "{op:?}");
                 let storage = store.storage;
+                let shown = self.store(*into).storage.pages;
+                let store = self.store(*vmo);
                 let frozen = std::mem::replace(
                     store,
                     Store {
@@ -244,7 +246,7 @@ impl PageMemory {
                         own: BTreeMap::new(),
                         inherited: BTreeMap::new(),
                         protected: BTreeSet::new(),
-                        views: BTreeMap::from([(0, (u64::MAX, *into, 0))]),
+                        views: BTreeMap::from([(0, (shown, *into, 0))]),
                     },
                 );
                 let old = self.stores.insert(*into, frozen);

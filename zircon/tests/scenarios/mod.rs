@@ -2,6 +2,7 @@
 //! Where the suite runs a scenario through a read and through a mapping, so does this.
 
 mod basics;
+mod clones;
 mod commit;
 mod dirty;
 mod early_wake;
