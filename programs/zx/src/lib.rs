@@ -48,7 +48,7 @@ pub use pager::Pager;
 pub use port::Port;
 pub use protocol::info::{InfoHandleBasic, InfoVmo, VmoInfoFlags};
 pub use protocol::options::{
-    ChildOptions, VmOptions, VmarOp, VmoOp, VmoOptions, WaitAsyncOptions, property,
+    ChildOptions, PagerOp, VmOptions, VmarOp, VmoOp, VmoOptions, WaitAsyncOptions, property,
 };
 pub use protocol::policy::{OVERRIDE_ALLOW, OVERRIDE_DENY, PolicyBasicV2};
 pub use protocol::{

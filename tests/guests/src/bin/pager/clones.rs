@@ -1,0 +1,295 @@
+//! Clones of a pager's VMO.
+
+use test_guests::{Outcome, Via, equal};
+use zx::{ChildOptions, Mapping, PAGE_SIZE, Status, Vmo, VmoOp, VmoOptions};
+
+use crate::scene::{Deed, Read, scene, scene_with};
+
+const ALOW: ChildOptions = ChildOptions::SNAPSHOT_AT_LEAST_ON_WRITE;
+const PAGE: usize = PAGE_SIZE as usize;
+
+fn clone_read_from_clone(via: Via) -> Outcome {
+    let s = scene(1)?;
+    let clone = s.child(ALOW, 0..1)?;
+    let reader = s.read_of(&clone, via, 0..1, 0)?;
+    s.packets(&[Read(0, 1)])?;
+    s.supply(0..1)?;
+    reader.ends(Status::OK)
+}
+
+fn clone_read_from_parent(via: Via) -> Outcome {
+    let s = scene(1)?;
+    let clone = s.child(ALOW, 0..1)?;
+    let reader = s.read(via, 0..1)?;
+    s.packets(&[Read(0, 1)])?;
+    s.supply(0..1)?;
+    reader.ends(Status::OK)?;
+    s.read_of(&clone, via, 0..1, 0)?.ends(Status::OK)?;
+    s.packets(&[])
+}
+
+fn clone_simultaneous_read(via: Via) -> Outcome {
+    let s = scene(1)?;
+    let clone = s.child(ALOW, 0..1)?;
+    let (one, two) = (s.read(via, 0..1)?, s.read_of(&clone, via, 0..1, 0)?);
+    s.packets(&[Read(0, 1)])?;
+    s.supply(0..1)?;
+    one.ends(Status::OK)?;
+    two.ends(Status::OK)
+}
+
+fn clone_simultaneous_child_read(via: Via) -> Outcome {
+    let s = scene(1)?;
+    let clones = [s.child(ALOW, 0..1)?, s.child(ALOW, 0..1)?];
+    let one = s.read_of(&clones[0], via, 0..1, 0)?;
+    let two = s.read_of(&clones[1], via, 0..1, 0)?;
+    s.packets(&[Read(0, 1)])?;
+    s.supply(0..1)?;
+    one.ends(Status::OK)?;
+    two.ends(Status::OK)
+}
+
+/// A mapped write in the clone asks for the root's page; the root stays as it is.
+fn clone_write_to_clone(via: Via) -> Outcome {
+    let s = scene(2)?;
+    let clone = s.child(ALOW, 0..2)?;
+    let write = s.act_on(&clone, match via {
+        Via::Read => Deed::Write((1, 2), 9),
+        Via::Mapping => Deed::Store((1, 2), 9),
+    })?;
+    s.packets(&[Read(1, 2)])?;
+    s.supply(0..2)?;
+    write.ends(Status::OK)?;
+    s.bytes_are(&s.vmo, 0, &[0, 1])?;
+    s.bytes_are(&clone, 0, &[0, 9])?;
+    equal!(s.committed(&clone)?, 1);
+    equal!(s.committed(&s.vmo)?, 2);
+    s.dirty_are(&[])?;
+    equal!(s.was_modified()?, false);
+    Ok(())
+}
+
+fn clone_detach() -> Outcome {
+    let s = scene(3)?;
+    let clone = s.child(ALOW, 0..3)?;
+    s.supply(0..2)?;
+    clone.write(&[9; PAGE], 0)?;
+    s.detach()?;
+    s.bytes_are(&clone, 0, &[9])?;
+    for page in [1, 2] {
+        for via in [Via::Read, Via::Mapping] {
+            s.read_of(&clone, via, page..page + 1, 0)?.ends(Status::BAD_STATE)?;
+        }
+    }
+    Ok(())
+}
+
+/// COMMIT of a clone: one READ, and the pages are the clone's.
+fn clone_commit() -> Outcome {
+    let s = scene(32)?;
+    let clone = s.child(ALOW, 0..32)?;
+    let commit = s.op_on(&clone, VmoOp::Commit, 0..32)?;
+    s.packets(&[Read(0, 32)])?;
+    s.supply(0..32)?;
+    commit.ends(Status::OK)?;
+    equal!(s.committed(&clone)?, 32);
+    equal!(s.committed(&s.vmo)?, 32);
+    let reader = s.read_of(&clone, Via::Mapping, 0..32, 0)?;
+    reader.ends(Status::OK)
+}
+
+fn clone_chain_commit() -> Outcome {
+    let s = scene(32)?;
+    let middle = s.child(ALOW, 0..32)?;
+    let clone = middle.create_child(ALOW, 0, 32 * PAGE_SIZE)?;
+    let commit = s.op_on(&clone, VmoOp::Commit, 0..32)?;
+    s.packets(&[Read(0, 32)])?;
+    s.supply(0..32)?;
+    commit.ends(Status::OK)?;
+    equal!(s.committed(&clone)?, 32);
+    equal!(s.committed(&middle)?, 0);
+    Ok(())
+}
+
+fn clone_split_commit() -> Outcome {
+    let s = scene(4)?;
+    s.supply(1..3)?;
+    let clone = s.child(ALOW, 0..4)?;
+    let commit = s.op_on(&clone, VmoOp::Commit, 0..4)?;
+    s.packets(&[Read(0, 1)])?;
+    s.supply(0..1)?;
+    s.packets(&[Read(3, 4)])?;
+    s.supply(3..4)?;
+    commit.ends(Status::OK)
+}
+
+fn clone_commit_multiple_batches() -> Outcome {
+    let s = scene(8)?;
+    s.supply(2..3)?;
+    s.supply(5..6)?;
+    let clone = s.child(ALOW, 0..8)?;
+    let commit = s.op_on(&clone, VmoOp::Commit, 0..8)?;
+    for (first, end) in [(0, 2), (3, 5), (6, 8)] {
+        s.packets(&[Read(first, end)])?;
+        s.supply(first..end)?;
+    }
+    commit.ends(Status::OK)?;
+    s.read_of(&clone, Via::Read, 0..8, 0)?.ends(Status::OK)
+}
+
+/// An intermediate clone's forks cut the batches.
+fn page_request_batching_checks_ancestor_pages() -> Outcome {
+    let s = scene(8)?;
+    let middle = s.child(ALOW, 0..8)?;
+    for (first, end) in [(1, 3), (5, 8)] {
+        let write = s.act_on(&middle, Deed::Write((first, end), 9))?;
+        s.packets(&[Read(first, end)])?;
+        s.supply(first..end)?;
+        write.ends(Status::OK)?;
+    }
+    let clone = middle.create_child(ALOW, 0, 8 * PAGE_SIZE)?;
+    let slice = clone.create_child(ChildOptions::SLICE, 0, 8 * PAGE_SIZE)?;
+    let prefetch = s.op_on(&slice, VmoOp::Prefetch, 0..8)?;
+    s.packets(&[Read(0, 1)])?;
+    s.supply(0..1)?;
+    s.packets(&[Read(3, 5)])?;
+    s.supply(3..5)?;
+    prefetch.ends(Status::OK)?;
+    s.bytes_are(&slice, 0, &[0, 9, 9, 3, 4, 9, 9, 9])
+}
+
+/// Every ancestor's limits clip what a clone sees.
+fn clone_sees_correct_parent_pages() -> Outcome {
+    let s = scene(6)?;
+    s.supply(0..6)?;
+    let one = s.child(ALOW, 1..4)?;
+    let two = one.create_child(ALOW, PAGE_SIZE, 4 * PAGE_SIZE)?;
+    s.bytes_are(&two, 0, &[2, 3, 0, 0])?;
+    let mapping = Mapping::read_only(&two, 0, 4 * PAGE)?;
+    for (page, expected) in [(0, 2), (1, 3), (2, 0), (3, 0u8)] {
+        let mut byte = [9];
+        mapping.copy_out(page * PAGE, &mut byte)?;
+        equal!(byte[0], expected);
+    }
+    Ok(())
+}
+
+fn clone_resize_clone_hazard() -> Outcome {
+    let s = scene(2)?;
+    s.supply(0..2)?;
+    let clone = s.child(ALOW | ChildOptions::RESIZABLE, 0..2)?;
+    let mapping = Mapping::read_only(&clone, 0, 2 * PAGE)?;
+    equal!(mapping.word(PAGE)?, 0x0101_0101_0101_0101);
+    clone.set_size(0)?;
+    s.read_of(&clone, Via::Read, 0..1, 0)?.ends(Status::OUT_OF_RANGE)?;
+    s.read_of(&clone, Via::Mapping, 0..1, 0)?.ends(Status::OUT_OF_RANGE)
+}
+
+fn clone_resize_parent_ok() -> Outcome {
+    let s = scene_with(2, VmoOptions::RESIZABLE)?;
+    s.supply(0..2)?;
+    let clone = s.child(ALOW, 0..2)?;
+    let mapping = Mapping::read_only(&clone, 0, 2 * PAGE)?;
+    equal!(mapping.word(PAGE)?, 0x0101_0101_0101_0101);
+    s.vmo.set_size(PAGE_SIZE)?;
+    equal!(mapping.word(PAGE)?, 0);
+    equal!(mapping.word(0)?, 0);
+    s.bytes_are(&clone, 0, &[0, 0])
+}
+
+/// After shrinking, growing and supplying the root again, a clone still reads zeros there; a page of its own stays.
+fn clone_shrink_grow_parent() -> Outcome {
+    let s = scene_with(3, VmoOptions::RESIZABLE)?;
+    s.supply(0..3)?;
+    let clone = s.child(ALOW, 0..3)?;
+    clone.write(&[9; PAGE], PAGE_SIZE)?;
+    let mapping = Mapping::read_only(&clone, 0, 3 * PAGE)?;
+    equal!(mapping.word(2 * PAGE)?, 0x0202_0202_0202_0202);
+    s.vmo.set_size(0)?;
+    s.vmo.set_size(3 * PAGE_SIZE)?;
+    s.begin(0..3)?;
+    s.end(0..3)?;
+    s.supply(0..3)?;
+    s.bytes_are(&clone, 0, &[0, 9, 0])?;
+    equal!(mapping.word(2 * PAGE)?, 0);
+    s.bytes_are(&s.vmo, 0, &[0, 1, 2])
+}
+
+/// An unwritten page shows the root's later writes, through mappings as well; a written one does not.
+fn clone_sees_later_writes() -> Outcome {
+    let s = scene(2)?;
+    s.supply(0..2)?;
+    let clone = s.child(ALOW, 0..2)?;
+    let (root, child) = (
+        Mapping::read_write(&s.vmo, 0, 2 * PAGE)?,
+        Mapping::read_write(&clone, 0, 2 * PAGE)?,
+    );
+    equal!(child.word(PAGE)?, 0x0101_0101_0101_0101);
+    root.set_word(PAGE, 5)?;
+    equal!(child.word(PAGE)?, 5);
+    child.set_word(PAGE, 6)?;
+    root.set_word(PAGE, 7)?;
+    equal!(child.word(PAGE)?, 6);
+    equal!(root.word(PAGE)?, 7);
+    s.dirty_are(&[(1, 2, false)])
+}
+
+/// A full snapshot of an anonymous VMO: neither side sees the other's later writes, whichever way they come.
+fn snapshot_both_ways() -> Outcome {
+    let vmo = Vmo::create(3 * PAGE_SIZE)?;
+    let parent = Mapping::read_write(&vmo, 0, 3 * PAGE)?;
+    parent.set_word(0, 1)?;
+    parent.set_word(PAGE, 2)?;
+    let snapshot = vmo.create_child(ChildOptions::SNAPSHOT, 0, 3 * PAGE_SIZE)?;
+    let child = Mapping::read_write(&snapshot, 0, 3 * PAGE)?;
+    equal!((child.word(0)?, child.word(PAGE)?, child.word(2 * PAGE)?), (1, 2, 0));
+    parent.set_word(0, 10)?;
+    child.set_word(PAGE, 20)?;
+    child.set_word(2 * PAGE, 30)?;
+    equal!((parent.word(0)?, parent.word(PAGE)?, parent.word(2 * PAGE)?), (10, 2, 0));
+    equal!((child.word(0)?, child.word(PAGE)?, child.word(2 * PAGE)?), (1, 20, 30));
+    let second = vmo.create_child(ChildOptions::SNAPSHOT, 0, 3 * PAGE_SIZE)?;
+    let third = Mapping::read_only(&second, 0, 3 * PAGE)?;
+    parent.set_word(PAGE, 200)?;
+    equal!((third.word(0)?, third.word(PAGE)?, third.word(2 * PAGE)?), (10, 2, 0));
+    drop((child, snapshot));
+    equal!((parent.word(0)?, parent.word(PAGE)?), (10, 200));
+    equal!((third.word(0)?, third.word(PAGE)?), (10, 2));
+    drop((third, second));
+    parent.set_word(2 * PAGE, 300)?;
+    equal!((parent.word(0)?, parent.word(PAGE)?, parent.word(2 * PAGE)?), (10, 200, 300));
+    Ok(())
+}
+
+fn deep_hierarchy() -> Outcome {
+    let s = scene(1)?;
+    s.supply(0..1)?;
+    let mut last = s.child(ALOW, 0..1)?;
+    for _ in 0..1000 {
+        last = last.create_child(ALOW, 0, PAGE_SIZE)?;
+    }
+    s.bytes_are(&last, 0, &[0])
+}
+
+crate::scenarios! {
+    "CloneDetachTest" clone_detach
+    "CloneCommitTest" clone_commit
+    "CloneChainCommitTest" clone_chain_commit
+    "CloneSplitCommitTest" clone_split_commit
+    "CloneCommitMultipleBatches" clone_commit_multiple_batches
+    "PageRequestBatchingChecksAncestorPages" page_request_batching_checks_ancestor_pages
+    "CloneSeesCorrectParentPages" clone_sees_correct_parent_pages
+    "CloneResizeCloneHazard" clone_resize_clone_hazard
+    "CloneResizeParentOK" clone_resize_parent_ok
+    "CloneShrinkGrowParent" clone_shrink_grow_parent
+    "CloneSeesLaterWrites" clone_sees_later_writes
+    "SnapshotBothWays" snapshot_both_ways
+    "DeepHierarchy" deep_hierarchy;
+    reading
+    "CloneReadFromClone" clone_read_from_clone
+    "CloneReadFromParent" clone_read_from_parent
+    "CloneSimultaneousRead" clone_simultaneous_read
+    "CloneSimultaneousChildRead" clone_simultaneous_child_read
+    "CloneWriteToCloneTest" clone_write_to_clone;
+    writing;
+}
