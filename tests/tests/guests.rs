@@ -216,3 +216,10 @@ fn memops() -> Guest {
         .exec(64 << 10)
         .pager("data", Arc::new(data))
 }
+
+/// Zircon's pager scenarios beyond "Basics" and "Mappings".
+#[test]
+fn pager_scenarios() {
+    needs_kvm!();
+    all_pass(|| Guest::test("pager"), include_str!("names/pager.txt"));
+}

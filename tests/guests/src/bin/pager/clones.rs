@@ -53,10 +53,13 @@ fn clone_simultaneous_child_read(via: Via) -> Outcome {
 fn clone_write_to_clone(via: Via) -> Outcome {
     let s = scene(2)?;
     let clone = s.child(ALOW, 0..2)?;
-    let write = s.act_on(&clone, match via {
-        Via::Read => Deed::Write((1, 2), 9),
-        Via::Mapping => Deed::Store((1, 2), 9),
-    })?;
+    let write = s.act_on(
+        &clone,
+        match via {
+            Via::Read => Deed::Write((1, 2), 9),
+            Via::Mapping => Deed::Store((1, 2), 9),
+        },
+    )?;
     s.packets(&[Read(1, 2)])?;
     s.supply(0..2)?;
     write.ends(Status::OK)?;
@@ -78,7 +81,8 @@ fn clone_detach() -> Outcome {
     s.bytes_are(&clone, 0, &[9])?;
     for page in [1, 2] {
         for via in [Via::Read, Via::Mapping] {
-            s.read_of(&clone, via, page..page + 1, 0)?.ends(Status::BAD_STATE)?;
+            s.read_of(&clone, via, page..page + 1, 0)?
+                .ends(Status::BAD_STATE)?;
         }
     }
     Ok(())
@@ -181,8 +185,10 @@ fn clone_resize_clone_hazard() -> Outcome {
     let mapping = Mapping::read_only(&clone, 0, 2 * PAGE)?;
     equal!(mapping.word(PAGE)?, 0x0101_0101_0101_0101);
     clone.set_size(0)?;
-    s.read_of(&clone, Via::Read, 0..1, 0)?.ends(Status::OUT_OF_RANGE)?;
-    s.read_of(&clone, Via::Mapping, 0..1, 0)?.ends(Status::OUT_OF_RANGE)
+    s.read_of(&clone, Via::Read, 0..1, 0)?
+        .ends(Status::OUT_OF_RANGE)?;
+    s.read_of(&clone, Via::Mapping, 0..1, 0)?
+        .ends(Status::OUT_OF_RANGE)
 }
 
 fn clone_resize_parent_ok() -> Outcome {
@@ -242,22 +248,37 @@ fn snapshot_both_ways() -> Outcome {
     parent.set_word(PAGE, 2)?;
     let snapshot = vmo.create_child(ChildOptions::SNAPSHOT, 0, 3 * PAGE_SIZE)?;
     let child = Mapping::read_write(&snapshot, 0, 3 * PAGE)?;
-    equal!((child.word(0)?, child.word(PAGE)?, child.word(2 * PAGE)?), (1, 2, 0));
+    equal!(
+        (child.word(0)?, child.word(PAGE)?, child.word(2 * PAGE)?),
+        (1, 2, 0)
+    );
     parent.set_word(0, 10)?;
     child.set_word(PAGE, 20)?;
     child.set_word(2 * PAGE, 30)?;
-    equal!((parent.word(0)?, parent.word(PAGE)?, parent.word(2 * PAGE)?), (10, 2, 0));
-    equal!((child.word(0)?, child.word(PAGE)?, child.word(2 * PAGE)?), (1, 20, 30));
+    equal!(
+        (parent.word(0)?, parent.word(PAGE)?, parent.word(2 * PAGE)?),
+        (10, 2, 0)
+    );
+    equal!(
+        (child.word(0)?, child.word(PAGE)?, child.word(2 * PAGE)?),
+        (1, 20, 30)
+    );
     let second = vmo.create_child(ChildOptions::SNAPSHOT, 0, 3 * PAGE_SIZE)?;
     let third = Mapping::read_only(&second, 0, 3 * PAGE)?;
     parent.set_word(PAGE, 200)?;
-    equal!((third.word(0)?, third.word(PAGE)?, third.word(2 * PAGE)?), (10, 2, 0));
+    equal!(
+        (third.word(0)?, third.word(PAGE)?, third.word(2 * PAGE)?),
+        (10, 2, 0)
+    );
     drop((child, snapshot));
     equal!((parent.word(0)?, parent.word(PAGE)?), (10, 200));
     equal!((third.word(0)?, third.word(PAGE)?), (10, 2));
     drop((third, second));
     parent.set_word(2 * PAGE, 300)?;
-    equal!((parent.word(0)?, parent.word(PAGE)?, parent.word(2 * PAGE)?), (10, 200, 300));
+    equal!(
+        (parent.word(0)?, parent.word(PAGE)?, parent.word(2 * PAGE)?),
+        (10, 200, 300)
+    );
     Ok(())
 }
 

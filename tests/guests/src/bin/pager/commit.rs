@@ -19,7 +19,10 @@ impl Acts {
     }
 
     fn end(self, expected: Status) -> Outcome {
-        self.0.into_iter().flatten().try_for_each(|act| act.ends(expected))
+        self.0
+            .into_iter()
+            .flatten()
+            .try_for_each(|act| act.ends(expected))
     }
 }
 
@@ -91,7 +94,13 @@ fn multisupply_commit() -> Outcome {
 fn multicommit_supply() -> Outcome {
     let s = scene(35)?;
     let commits = Acts::commits(&s, 5, 7)?;
-    s.packets(&[Read(0, 7), Read(7, 14), Read(14, 21), Read(21, 28), Read(28, 35)])?;
+    s.packets(&[
+        Read(0, 7),
+        Read(7, 14),
+        Read(14, 21),
+        Read(21, 28),
+        Read(28, 35),
+    ])?;
     for at in 0..7 {
         s.supply(at * 5..at * 5 + 5)?;
     }

@@ -142,7 +142,10 @@ fn delayed_dirty_resize() -> Outcome {
     s.packets(&[Dirty(0, 3)])?;
     s.vmo.set_size(PAGE_SIZE)?;
     write.waits()?;
-    equal!(s.pager_op(PagerOp::Dirty, 0..3, 0), Err(Status::OUT_OF_RANGE));
+    equal!(
+        s.pager_op(PagerOp::Dirty, 0..3, 0),
+        Err(Status::OUT_OF_RANGE)
+    );
     s.dirty(0..1)?;
     write.ends(Status::OUT_OF_RANGE)?;
     s.dirty_are(&[(0, 1, false)])

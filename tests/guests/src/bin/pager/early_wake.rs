@@ -60,7 +60,10 @@ fn early_wake_with_resize() -> Outcome {
 fn early_wake_clone_race() -> Outcome {
     let s = scene(4)?;
     let clone = s.child(zx::ChildOptions::SNAPSHOT_AT_LEAST_ON_WRITE, 0..4)?;
-    let reader = s.act_on(&clone, crate::scene::Deed::Op(zx::VmoOp::Prefetch, 0, 4 * PAGE_SIZE))?;
+    let reader = s.act_on(
+        &clone,
+        crate::scene::Deed::Op(zx::VmoOp::Prefetch, 0, 4 * PAGE_SIZE),
+    )?;
     s.packets(&[Read(0, 4)])?;
     clone.op_range(zx::VmoOp::Zero, PAGE_SIZE..3 * PAGE_SIZE)?;
     s.supply(0..3)?;

@@ -28,7 +28,9 @@ fn detach_page_complete() -> Outcome {
 
 fn close_page_complete() -> Outcome {
     let s = scene(1)?;
-    let vmo = s.pager.create_vmo(VmoOptions::empty(), &s.port, KEY, PAGE_SIZE)?;
+    let vmo = s
+        .pager
+        .create_vmo(VmoOptions::empty(), &s.port, KEY, PAGE_SIZE)?;
     drop(vmo);
     s.packets(&[Complete])
 }
@@ -177,7 +179,8 @@ fn proxy_use_after_free() -> Outcome {
         4,
     ];
     // SAFETY: the record is alive during the call.
-    let status = unsafe { zx::sys::call(protocol::syscall::SyscallNumber::PagerQueryVmoStats, args) };
+    let status =
+        unsafe { zx::sys::call(protocol::syscall::SyscallNumber::PagerQueryVmoStats, args) };
     equal!(status, Status::INVALID_ARGS);
     Ok(())
 }

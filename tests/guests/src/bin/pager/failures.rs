@@ -39,19 +39,27 @@ fn fail_multiple_commits() -> Outcome {
         *slot = Some(s.commit(page..page + 1)?);
     }
     s.fail(0..11, IO)?;
-    commits.into_iter().flatten().try_for_each(|commit| commit.ends(IO))?;
+    commits
+        .into_iter()
+        .flatten()
+        .try_for_each(|commit| commit.ends(IO))?;
     let mut commits = [const { None }; 11];
     for slot in &mut commits {
         *slot = Some(s.commit(0..11)?);
     }
     s.packets(&[Read(0, 11)])?;
     s.fail(0..11, IO)?;
-    commits.into_iter().flatten().try_for_each(|commit| commit.ends(IO))
+    commits
+        .into_iter()
+        .flatten()
+        .try_for_each(|commit| commit.ends(IO))
 }
 
 fn fail_multiple_vmos() -> Outcome {
     let s = scene(1)?;
-    let other = s.pager.create_vmo(VmoOptions::empty(), &s.port, KEY + 1, PAGE_SIZE)?;
+    let other = s
+        .pager
+        .create_vmo(VmoOptions::empty(), &s.port, KEY + 1, PAGE_SIZE)?;
     let first = s.commit(0..1)?;
     let second = s.read_of(&other, Via::Read, 0..1, 0)?;
     s.packet(KEY, Packet::Read(0, 1))?;

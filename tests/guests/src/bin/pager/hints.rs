@@ -47,6 +47,7 @@ fn eviction_hints_with_clones() -> Outcome {
         equal!(vmo.op_range(VmoOp::DontNeed, 0..4 * PAGE_SIZE), Ok(()));
     }
     s.packets(&[])?;
+    let before = s.committed(&inner)?;
     let hint = s.op_on(&inner, VmoOp::AlwaysNeed, 0..4)?;
     s.packets(&[Read(0, 1)])?;
     s.supply(0..1)?;
@@ -54,7 +55,7 @@ fn eviction_hints_with_clones() -> Outcome {
     s.supply(2..4)?;
     hint.ends(Status::OK)?;
     equal!(s.committed(&s.vmo)?, 4);
-    equal!(s.committed(&inner)?, 0);
+    equal!(s.committed(&inner)?, before);
     Ok(())
 }
 

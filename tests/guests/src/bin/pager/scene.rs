@@ -17,8 +17,8 @@ use test_guests::pages::PAGE;
 use test_guests::{Failure, NOW, Outcome, Via, fail, raw, soon};
 use zx::thread::JoinHandle;
 use zx::{
-    AsHandleRef, Mapping, PAGE_SIZE, PageRequestCommand, Pager, Port, PortPacket,
-    RawHandle, Status, Unowned, Vmo, VmoOp, VmoOptions, process_self,
+    AsHandleRef, Mapping, PAGE_SIZE, PageRequestCommand, Pager, Port, PortPacket, RawHandle,
+    Status, Unowned, Vmo, VmoOp, VmoOptions, process_self,
 };
 
 /// Key of the VMO.
@@ -46,9 +46,6 @@ pub struct Scene {
     pub vmo: Vmo,
     trapped: bool,
 }
-
-/// Both kinds of pager VMOs: those whose writes are noted, those whose writes are asked about.
-pub const BOTH: [VmoOptions; 2] = [VmoOptions::empty(), VmoOptions::TRAP_DIRTY];
 
 /// A scene with a VMO of `pages` absent pages.
 pub fn scene(pages: u64) -> Result<Scene, Failure> {
@@ -113,7 +110,8 @@ impl Deed {
             }
             Deed::Store((first, end), byte) => {
                 let mapping = Mapping::read_write(vmo, 0, end as usize * PAGE)?;
-                (first..end).try_for_each(|page| mapping.copy_in(page as usize * PAGE, &[byte; PAGE]))
+                (first..end)
+                    .try_for_each(|page| mapping.copy_in(page as usize * PAGE, &[byte; PAGE]))
             }
             Deed::Write((first, end), byte) => {
                 let length = (end - first) * PAGE_SIZE;
@@ -148,8 +146,7 @@ pub struct Act {
 }
 
 /// What threads faulted with: (koid, status), taken by whoever asks for the thread.
-static FAULTS: [[AtomicU64; 2]; 32] =
-    [const { [const { AtomicU64::new(0) }; 2] }; 32];
+static FAULTS: [[AtomicU64; 2]; 32] = [const { [const { AtomicU64::new(0) }; 2] }; 32];
 
 /// The process's exception channel.
 static EXCEPTIONS: AtomicU64 = AtomicU64::new(0);
@@ -255,7 +252,9 @@ impl Act {
             }
             pause();
         }
-        let fault = FAULTS.iter().find(|[koid, _]| koid.load(Relaxed) == self.koid);
+        let fault = FAULTS
+            .iter()
+            .find(|[koid, _]| koid.load(Relaxed) == self.koid);
         let found = match fault {
             Some([koid, status]) => {
                 koid.store(0, Relaxed);
@@ -293,12 +292,21 @@ impl Scene {
     }
 
     /// Reads pages of a VMO, which must be filled with their numbers plus `plus`.
-    pub fn read_of(&self, vmo: &Vmo, via: Via, pages: Range<u64>, plus: u8) -> Result<Act, Failure> {
+    pub fn read_of(
+        &self,
+        vmo: &Vmo,
+        via: Via,
+        pages: Range<u64>,
+        plus: u8,
+    ) -> Result<Act, Failure> {
         let pages = (pages.start, pages.end);
-        self.act_on(vmo, match via {
-            Via::Read => Deed::Read(pages, plus),
-            Via::Mapping => Deed::Touch(pages, plus),
-        })
+        self.act_on(
+            vmo,
+            match via {
+                Via::Read => Deed::Read(pages, plus),
+                Via::Mapping => Deed::Touch(pages, plus),
+            },
+        )
     }
 
     /// Commits pages.
@@ -313,7 +321,10 @@ impl Scene {
 
     /// An operation on pages of a VMO.
     pub fn op_on(&self, vmo: &Vmo, op: VmoOp, pages: Range<u64>) -> Result<Act, Failure> {
-        let (offset, length) = (pages.start * PAGE_SIZE, (pages.end - pages.start) * PAGE_SIZE);
+        let (offset, length) = (
+            pages.start * PAGE_SIZE,
+            (pages.end - pages.start) * PAGE_SIZE,
+        );
         self.act_on(vmo, Deed::Op(op, offset, length))
     }
 
@@ -385,7 +396,10 @@ impl Scene {
     /// `zx_pager_op_range`.
     pub fn pager_op(&self, op: PagerOp, pages: Range<u64>, data: u64) -> Result<(), Status> {
         let (pager, vmo) = (self.pager.raw_handle(), self.vmo.raw_handle());
-        let (offset, length) = (pages.start * PAGE_SIZE, (pages.end - pages.start) * PAGE_SIZE);
+        let (offset, length) = (
+            pages.start * PAGE_SIZE,
+            (pages.end - pages.start) * PAGE_SIZE,
+        );
         let args = [pager.into(), op as u64, vmo.into(), offset, length, data];
         call(N::PagerOpRange, args).ok()
     }
@@ -484,7 +498,10 @@ impl Scene {
 
     /// A child of the VMO, in pages.
     pub fn child(&self, options: zx::ChildOptions, pages: Range<u64>) -> Result<Vmo, Failure> {
-        let (offset, size) = (pages.start * PAGE_SIZE, (pages.end - pages.start) * PAGE_SIZE);
+        let (offset, size) = (
+            pages.start * PAGE_SIZE,
+            (pages.end - pages.start) * PAGE_SIZE,
+        );
         Ok(self.vmo.create_child(options, offset, size)?)
     }
 }
