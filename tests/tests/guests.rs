@@ -102,6 +102,13 @@ fn seeds_where_new_vmos_are_denied() {
     all_pass(denied, include_str!("names/seeds-denied.txt"));
 }
 
+/// Clones, and who writes to what they show.
+#[test]
+fn clones() {
+    needs_kvm!();
+    all_pass(|| Guest::test("clones"), include_str!("names/clones.txt"));
+}
+
 /// Handles, ports, signals, futexes, time, threads, mappings.
 #[test]
 fn waits() {

@@ -153,7 +153,7 @@ impl Kernel {
                 }
                 let (root, _) = self.root(id, 0);
                 let root = self.vmos.get(&root).ok_or(Status::BAD_STATE)?;
-                if root.cow.is_some() || root.source().is_some() {
+                if root.is_clone || root.cow.is_some() || root.source().is_some() {
                     return Err(Status::NOT_SUPPORTED);
                 }
                 if !(offset | length).is_multiple_of(PAGE_SIZE) {

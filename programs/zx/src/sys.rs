@@ -95,6 +95,7 @@ calls! {
     vmo_set_size = VmoSetSize(vmo: u32, size: u64);
     vmo_op_range = VmoOpRange(vmo: u32, op: u32, offset: u64, length: u64, buffer: u64, buffer_size: u64);
     vmo_create_child = VmoCreateChild(vmo: u32, options: u32, offset: u64, size: u64, out: u64);
+    vmo_transfer_data = VmoTransferData(to: u32, options: u32, offset: u64, length: u64, from: u32, from_offset: u64);
     vmo_create_contiguous = VmoCreateContiguous(bti: u32, size: u64, alignment_log2: u32, out: u64);
     vmo_create_physical = VmoCreatePhysical(resource: u32, address: u64, size: u64, out: u64);
     vmo_replace_as_executable = VmoReplaceAsExecutable(vmo: u32, vmex: u32, out: u64);

@@ -91,6 +91,19 @@ impl Vmo {
         created(|out| unsafe { sys::vmo_create_child(parent, options, offset, size, out) }).map(Vmo)
     }
 
+    /// `zx_vmo_transfer_data`: moves `length` bytes of pages from `from`, which is zero there afterwards, over those at `offset`.
+    pub fn transfer_data(
+        &self,
+        offset: u64,
+        length: u64,
+        from: &Vmo,
+        from_offset: u64,
+    ) -> Result<(), Status> {
+        let (to, from) = (self.raw_handle(), from.raw_handle());
+        // SAFETY: Rust values never live in a VMO that the program maps (see `Mapping`).
+        unsafe { sys::vmo_transfer_data(to, 0, offset, length, from, from_offset).ok() }
+    }
+
     /// `zx_object_get_info(ZX_INFO_VMO)`.
     pub fn info(&self) -> Result<InfoVmo, Status> {
         let mut info = InfoVmo::default();

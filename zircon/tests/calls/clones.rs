@@ -496,3 +496,14 @@ fn pager_supply_pages_from_a_clone_that_waits() {
     assert_eq!(p.m.page_bytes(source, 0..2), [5, 6]);
     assert_eq!(p.m.page_bytes(aux, 0..2), [0, 0]);
 }
+
+/// A snapshot is none the less one for having nothing to show.
+#[test]
+fn decommit_of_a_snapshot_is_not_supported() {
+    let mut m = TestMachine::new();
+    for vmo in [m.vmo(1), filled(&mut m, 1)] {
+        let clone = m.vmo_create_child(vmo, SNAPSHOT, 0, 4096).unwrap();
+        let decommit = m.vmo_op_range(clone, VmoOp::Decommit, 0, 4096);
+        assert_eq!(decommit, Err(Status::NOT_SUPPORTED));
+    }
+}
