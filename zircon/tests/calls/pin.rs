@@ -374,3 +374,28 @@ fn pinning_gives_clones_pages_of_their_own() {
     }
     assert_ne!(addresses[0], addresses[1]);
 }
+
+#[test]
+fn pinned_pages_do_not_go_for_others() {
+    const DISCARDABLE: u32 = 4;
+    let mut p = paged(4);
+    let m = &mut p.m;
+    m.limit(1 << 30);
+    m.supply(p.pager, p.vmo, 0..2, 1).unwrap();
+    let discardable = m.vmo_create(2 * PAGE_SIZE, DISCARDABLE).unwrap();
+    m.vmo_write(discardable, 0, &[1; 8192]).unwrap();
+    let (bti, plain) = (bti(m), m.vmo(8));
+    let pins = [(p.vmo, 2), (discardable, 1)]
+        .map(|(vmo, count)| pin(m, bti, READ, vmo, (0, count)).unwrap());
+    let (there, _) = m.kernel.resident_pages();
+    m.limit(there);
+    let commit = |m: &mut TestMachine, count| op_range(m, plain, 1, 0, count * PAGE_SIZE);
+    assert_eq!(commit(m, 1), Status::NO_MEMORY);
+    for pmt in pins {
+        assert_eq!(unpin(m, pmt), Status::OK);
+    }
+    assert_eq!(commit(m, 4), Status::OK, "they can go now");
+    assert_eq!(commit(m, 5), Status::NO_MEMORY);
+    let reclaimed = m.kernel.reclaimed();
+    assert_eq!((reclaimed.evicted, reclaimed.discarded_pages), (2, 2));
+}
