@@ -3,7 +3,7 @@
 use std::{fs::File, os::unix::fs::FileExt};
 
 use tests::{Guest, Run, needs_kvm};
-use vmm::config::FileMode;
+use vmm::{config::FileMode, outcome::End};
 
 const PAGE: u64 = 4096;
 
@@ -74,6 +74,25 @@ fn what_writers_wrote_stays_while_others_walk() {
 fn calls_walk_as_mappings_do() {
     needs_kvm!();
     walk(16 << 20, 2 << 20, 2, &["2", "2", "0", "read"]);
+}
+
+/// With next to no memory a program runs or is told so: it never faults for ever on pages that push each other out.
+#[test]
+fn a_handful_of_pages_is_enough_or_not() {
+    needs_kvm!();
+    for pages in 2..10 {
+        let guest = Guest::built_in("hello").memory(pages * PAGE);
+        let run = guest.timeout(std::time::Duration::from_secs(20)).run();
+        match &run.end {
+            End::Exited(0) => assert!(pages > 3, "{run}"),
+            End::Exception(report) => assert!(
+                pages < 9 && report.contains("ZX_ERR_NO_MEMORY"),
+                "{pages} pages\n{run}"
+            ),
+            _ => panic!("{pages} pages\n{run}"),
+        }
+        assert!(run.report.reclaim.peak_counted_pages <= pages, "{run}");
+    }
 }
 
 /// By hand: `cargo test -p tests --test pressure -- --ignored --nocapture`.
