@@ -66,6 +66,15 @@ fn every_error_that_a_program_can_provoke_is_provoked() {
 }
 
 #[test]
+fn every_error_of_want_of_memory_is_provoked() {
+    needs_kvm!();
+    let run = errors().memory(8 << 20).args(["limited"]).run();
+    let verdicts = run.exited(0).verdicts();
+    let limited = rows().iter().filter(|row| row.how == "limited").count();
+    assert_eq!(verdicts.count(), limited);
+}
+
+#[test]
 fn every_call_has_its_errors() {
     needs_kvm!();
     let rows = rows();
@@ -121,7 +130,7 @@ fn document(rows: &[Row]) -> String {
         "# Every call's errors\n\n\
          Made from the table in tests/guests/src/bin/errors by `{WRITE}=1 cargo test -p tests --test errors`; do not edit it here. \
          {} rows are *provoked* by that program in ring 3, {} are shown by another test, {} cannot be provoked by a program.\n",
-        count("provoked"),
+        count("provoked") + count("limited"),
         count("shown"),
         count("cannot"),
     );
@@ -136,6 +145,7 @@ fn document(rows: &[Row]) -> String {
         }
         let by = match row.how.as_str() {
             "provoked" => "the table's program".into(),
+            "limited" => "the table's program, with little memory".into(),
             "shown" => format!("`{}`", row.detail),
             _ => format!("no program can: {}", row.detail),
         };

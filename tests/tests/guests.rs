@@ -4,6 +4,7 @@
 use protocol::{PolicyAction, PolicyCondition};
 use std::sync::Arc;
 use tests::{Guest, Run, Scripted, needs_kvm};
+use vmm::config::Grant;
 
 /// Numbers of vCPUs.
 const CPUS: [u32; 2] = [1, 2];
@@ -228,5 +229,6 @@ fn memops() -> Guest {
 #[test]
 fn pager_scenarios() {
     needs_kvm!();
-    all_pass(|| Guest::test("pager"), include_str!("names/pager.txt"));
+    let granted = || Guest::test("pager").grant(Grant::Iommu);
+    all_pass(granted, include_str!("names/pager.txt"));
 }

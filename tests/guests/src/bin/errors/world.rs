@@ -40,6 +40,8 @@ pub enum Obj {
     Unbounded,
     /// Two pages of `Pager`, key 7, requests to `Port`; nothing supplied.
     Paged,
+    /// 64 MiB.
+    Large,
     /// The same, resizable.
     PagedResizable,
     /// The same, TRAP_DIRTY.
@@ -90,6 +92,9 @@ pub enum Obj {
     PagedClone,
 }
 
+/// Bytes of [`Obj::Large`].
+pub const LARGE: u64 = 64 << 20;
+
 /// Most objects that a row can have.
 const MOST: usize = 24;
 
@@ -110,7 +115,11 @@ pub struct World<'a> {
     made: [Option<(Obj, RawHandle)>; MOST],
     cut: [RawHandle; MOST_CUT],
     mapped: u64,
+    /// Another mapping and its length.
+    whole: (u64, u64),
     pmt: RawHandle,
+    /// An exception and the channel that it came through.
+    exception: (RawHandle, RawHandle),
 }
 
 impl<'a> World<'a> {
@@ -124,7 +133,9 @@ impl<'a> World<'a> {
             made: [None; MOST],
             cut: [0; MOST_CUT],
             mapped: 0,
+            whole: (0, 0),
             pmt: 0,
+            exception: (0, 0),
         }
     }
 
@@ -229,6 +240,15 @@ impl<'a> World<'a> {
         Ok(self.mapped)
     }
 
+    /// Where the whole of a VMO is mapped, for reading and writing.
+    pub fn maps(&mut self, obj: Obj, length: u64) -> Result<u64, Failure> {
+        let (vmo, root, out) = (self.handle(obj)?, self.given("vmar")?, self.out());
+        let args = [root.into(), 3, 0, vmo.into(), 0, length, out];
+        self.calls(N::VmarMap, args).ok()?;
+        self.whole = (self.result(), length);
+        Ok(self.whole.0)
+    }
+
     /// A VMO of the row with its first page pinned for reading.
     pub fn pinned(&mut self, obj: Obj) -> Result<RawHandle, Failure> {
         let (bti, vmo, out) = (self.handle(Obj::Bti)?, self.handle(obj)?, self.out());
@@ -242,6 +262,53 @@ impl<'a> World<'a> {
     pub fn unpin(&mut self) -> Result<(), Failure> {
         let pmt = core::mem::take(&mut self.pmt);
         Ok(self.calls(N::PmtUnpin, [pmt.into()]).ok()?)
+    }
+
+    /// A process of `Job` that was not started.
+    pub fn child_process(&mut self) -> Result<RawHandle, Failure> {
+        let (job, out) = (self.handle(Obj::Job)?, self.out());
+        let args = [job.into(), out, 0, 0, out, out + 8];
+        let process = self.makes(N::ProcessCreate, args)?;
+        let vmar = OUT[1].load(Relaxed);
+        self.calls(N::HandleClose, [vmar]).ok()?;
+        Ok(process)
+    }
+
+    /// Such a process, killed.
+    pub fn dead_process(&mut self) -> Result<RawHandle, Failure> {
+        let process = self.child_process()?;
+        self.calls(N::TaskKill, [process.into()]).ok()?;
+        Ok(process)
+    }
+
+    /// The row's thread starts where nothing is mapped: its exception, by way of a task's channel.
+    pub fn exception(&mut self, task: Obj) -> Result<RawHandle, Failure> {
+        const READABLE: u64 = 1;
+        let (thread, out) = (self.handle(Obj::Thread)?, self.out());
+        let args = [self.handle(task)?.into(), 0, out];
+        let channel = self.makes(N::TaskCreateExceptionChannel, args)?;
+        let start = [thread.into(), 0x1000, 0x20_0000, 0, 0];
+        self.calls(N::ThreadStart, start).ok()?;
+        let deadline = test_guests::soon() as u64;
+        let wait = [channel.into(), READABLE, deadline, out];
+        self.calls(N::ObjectWaitOne, wait).ok()?;
+        let read = [channel.into(), 0, out2(), out, 24, 1];
+        let exception = self.makes(N::ChannelRead, read)?;
+        self.exception = (exception, channel);
+        Ok(exception)
+    }
+
+    /// The exception's thread ends.
+    pub fn end_exception(&mut self) -> Result<(), Failure> {
+        let (exception, channel) = core::mem::take(&mut self.exception);
+        let exit = 2u32;
+        let args = [exception.into(), 16, (&raw const exit) as u64, 4];
+        self.calls(N::ObjectSetProperty, args).ok()?;
+        self.calls(N::HandleClose, [exception.into()]).ok()?;
+        self.calls(N::HandleClose, [channel.into()]).ok()?;
+        let (thread, deadline) = (self.handle(Obj::Thread)?, test_guests::soon() as u64);
+        let wait = [thread.into(), 8, deadline, self.out()];
+        Ok(self.calls(N::ObjectWaitOne, wait).ok()?)
     }
 
     /// A call that makes something: the handle it gives.
@@ -270,6 +337,7 @@ impl<'a> World<'a> {
             Obj::Resizable => self.makes(N::VmoCreate, [size, 2, out]),
             Obj::Discardable => self.makes(N::VmoCreate, [size, 4, out]),
             Obj::Unbounded => self.makes(N::VmoCreate, [0, 16, out]),
+            Obj::Large => self.makes(N::VmoCreate, [LARGE, 0, out]),
             Obj::Paged => self.paged(0),
             Obj::PagedResizable => self.paged(2),
             Obj::Trapped => self.paged(8),
@@ -364,11 +432,12 @@ impl<'a> World<'a> {
 
 impl Drop for World<'_> {
     fn drop(&mut self) {
-        if self.mapped != 0
-            && let Ok(root) = self.given("vmar")
-        {
-            let mapped = self.mapped;
-            self.calls(N::VmarUnmap, [root.into(), mapped, PAGE_SIZE]);
+        for (at, length) in [(self.mapped, PAGE_SIZE), self.whole] {
+            if at != 0
+                && let Ok(root) = self.given("vmar")
+            {
+                self.calls(N::VmarUnmap, [root.into(), at, length]);
+            }
         }
         let made = core::mem::replace(&mut self.made, [None; MOST]);
         for (_, handle) in made.into_iter().flatten() {

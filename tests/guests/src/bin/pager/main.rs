@@ -17,6 +17,7 @@ mod endings;
 mod failures;
 mod growth;
 mod hints;
+mod pins;
 mod scene;
 mod writeback;
 
@@ -50,6 +51,7 @@ pub(crate) use scenarios;
 fn run(startup: &Startup<'_>) -> i32 {
     let mut runner = Runner::new(startup.arg(1).unwrap_or(""));
     runner.case("exceptions", scene::handle_exceptions);
+    runner.case("bti", || pins::make_bti(startup));
     let mut module = |cases: &[Case], reading: &[Reading], writing: &[Writing]| {
         runner.cases(cases);
         for (read, mapping, scenario) in reading {
@@ -69,6 +71,7 @@ fn run(startup: &Startup<'_>) -> i32 {
     module(dirty::CASES, dirty::READING, dirty::WRITING);
     module(growth::CASES, growth::READING, growth::WRITING);
     module(writeback::CASES, writeback::READING, writeback::WRITING);
+    module(pins::CASES, pins::READING, pins::WRITING);
     module(clones::CASES, clones::READING, clones::WRITING);
     runner.finish()
 }

@@ -79,6 +79,8 @@ pub enum Deed {
     Op(VmoOp, u64, u64),
     /// `zx_vmo_set_size`.
     SetSize(u64),
+    /// `zx_bti_pin`, for writing or not; all is unpinned again.
+    Pin(bool, Range64),
 }
 
 /// A range of pages that can be copied.
@@ -124,6 +126,9 @@ impl Deed {
             }
             Deed::Op(op, offset, length) => vmo.op_range(op, offset..offset + length),
             Deed::SetSize(size) => vmo.set_size(size),
+            Deed::Pin(write, pages) => {
+                crate::pins::pin(vmo, write, pages).and_then(|(pmt, _)| crate::pins::unpin(pmt))
+            }
         }
     }
 }
@@ -162,7 +167,7 @@ pub fn handle_exceptions() -> Result<(), Failure> {
 }
 
 /// A system call with the first arguments.
-fn call<const COUNT: usize>(number: N, args: [u64; COUNT]) -> Status {
+pub fn call<const COUNT: usize>(number: N, args: [u64; COUNT]) -> Status {
     // SAFETY: the addresses among the arguments are of values that outlive the call.
     unsafe { zx::sys::call(number, args) }
 }

@@ -3,9 +3,10 @@
 use protocol::syscall::SyscallNumber;
 use zx::{PAGE_SIZE, Rights};
 
-use crate::row::How::{Cannot, Does, Shown};
+use crate::row::How::{Cannot, Does, Limited, Shown};
 use crate::world::Arg::{Bad, H, N, Nowhere, Out, Out2, Without};
-use crate::world::Obj::{Bti, Event, Iommu, IommuGrant, Mmio, Vmex, Vmo};
+use crate::world::LARGE;
+use crate::world::Obj::{Bti, Event, Iommu, IommuGrant, Large, Mmio, Vmex, Vmo};
 use crate::{args, rows};
 
 const READ: u64 = 1;
@@ -51,8 +52,13 @@ rows! { ROWS:
         INVALID_ARGS "another number of addresses than pages" => args![H(Bti), N(READ), H(Vmo), N(0), N(PAGE_SIZE), Out, N(2), Out2],
         INVALID_ARGS "the addresses cannot be written" => args![H(Bti), N(READ), H(Vmo), N(0), N(PAGE_SIZE), Nowhere, N(1), Out2],
         INVALID_ARGS "the result cannot be written" => args![H(Bti), N(READ), H(Vmo), N(0), N(PAGE_SIZE), Out, N(1), Nowhere],
-        IO "the pager fails a page, with any of its codes" => Shown("scenarios.FailErrorCode"),
-        NO_MEMORY "the limit of --memory leaves no page" => Shown("failures.memory_limit"),
+        IO "the pager fails a page, with any of its codes" => Shown("pager.BtiPinFails"),
+        NO_MEMORY "the limit of --memory leaves no page" => Limited(|w| {
+            let (bti, vmo, at) = (w.handle(Bti)?, w.handle(Large)?, w.maps(Large, LARGE)?);
+            let count = LARGE / PAGE_SIZE;
+            let pin = [bti.into(), READ, vmo.into(), 0, LARGE, at, count, at];
+            Ok(w.call(SyscallNumber::BtiPin, pin))
+        }),
     }
     BtiReleaseQuarantine {
         BAD_HANDLE "the BTI" => args![Bad],
@@ -77,6 +83,10 @@ rows! { ROWS:
         WRONG_TYPE "not a BTI" => args![H(Event), N(PAGE_SIZE), N(0), Out],
         ACCESS_DENIED "the BTI's handle lacks MAP" => args![Without(Bti, Rights::MAP), N(PAGE_SIZE), N(0), Out],
         OUT_OF_RANGE "larger than any VMO" => args![H(Bti), N(0xFFFF_FFFF_FFFC_1000), N(0), Out],
+        NO_MEMORY "the limit of --memory leaves not enough pages" => Limited(|w| {
+            let (bti, out) = (w.handle(Bti)?, w.out());
+            Ok(w.calls(SyscallNumber::VmoCreateContiguous, [bti.into(), LARGE, 0, out]))
+        }),
         NO_MEMORY "an alignment that no address has" => args![H(Bti), N(PAGE_SIZE), N(63), Out],
         INVALID_ARGS "the result cannot be written" => args![H(Bti), N(PAGE_SIZE), N(0), Nowhere],
     }

@@ -5,7 +5,7 @@ use zx::Rights;
 
 use crate::row::How::{Cannot, Does, Shown};
 use crate::world::Arg::{Bad, H, N, Nowhere, Out, Out2, Without};
-use crate::world::Obj::{Event, Job, Process, RootJob, Thread};
+use crate::world::Obj::{Event, Job, Port, Process, RootJob, Thread};
 use crate::{args, rows};
 
 rows! { ROWS:
@@ -62,10 +62,38 @@ rows! { ROWS:
         BAD_HANDLE "the thread" => args![H(Process), Bad, N(0x20_0000), N(0x20_0000)],
         WRONG_TYPE "not a thread" => args![H(Process), H(Event), N(0x20_0000), N(0x20_0000)],
         ACCESS_DENIED "the thread's handle lacks WRITE" => args![H(Process), Without(Thread, Rights::WRITE), N(0x20_0000), N(0x20_0000)],
-        ACCESS_DENIED "a thread of another process" => Shown("tasks.process_start_thread_of_another_process_access_denied"),
+        ACCESS_DENIED "a thread of another process" => Does(|w| {
+            let (process, thread) = (w.child_process()?, w.handle(Thread)?);
+            let args = [process.into(), thread.into(), 0x20_0000, 0x20_0000];
+            let status = w.calls(SyscallNumber::ProcessStart, args);
+            w.calls(SyscallNumber::HandleClose, [process.into()]).ok()?;
+            Ok(status)
+        }),
         BAD_STATE "the process runs already" => args![H(Process), H(Thread), N(0x20_0000), N(0x20_0000)],
-        BAD_HANDLE "the handle to pass on" => Shown("tasks.process_start_bad_argument_handle"),
-        ACCESS_DENIED "the handle to pass on lacks TRANSFER" => Shown("tasks.process_start_argument_without_transfer"),
+        BAD_HANDLE "the handle to pass on" => Does(|w| {
+            let (process, out) = (w.child_process()?, w.out());
+            let make = [process.into(), out, 0, 0, out];
+            let thread = w.makes(SyscallNumber::ThreadCreate, make)?;
+            let handle = 0xFFFF_FFF3;
+            let args = [process.into(), thread.into(), 0x20_0000, 0x20_0000, handle];
+            let status = w.calls(SyscallNumber::ProcessStart, args);
+            for handle in [process, thread] {
+                w.calls(SyscallNumber::HandleClose, [handle.into()]).ok()?;
+            }
+            Ok(status)
+        }),
+        ACCESS_DENIED "the handle to pass on lacks TRANSFER" => Does(|w| {
+            let (process, out) = (w.child_process()?, w.out());
+            let make = [process.into(), out, 0, 0, out];
+            let thread = w.makes(SyscallNumber::ThreadCreate, make)?;
+            let handle = w.without(Event, Rights::TRANSFER)?.into();
+            let args = [process.into(), thread.into(), 0x20_0000, 0x20_0000, handle];
+            let status = w.calls(SyscallNumber::ProcessStart, args);
+            for handle in [process, thread] {
+                w.calls(SyscallNumber::HandleClose, [handle.into()]).ok()?;
+            }
+            Ok(status)
+        }),
     }
     ProcessExit {
         OK "does not return" => Cannot("it does not return"),
@@ -96,16 +124,21 @@ rows! { ROWS:
     }
     TaskSuspend {
         BAD_HANDLE "the value names no handle" => args![Bad, Out],
-        WRONG_TYPE "not a thread or a process" => args![H(Event), Out],
+        WRONG_TYPE "not a thread or a process" => args![H(Port), Out],
         ACCESS_DENIED "the handle lacks WRITE" => args![Without(Thread, Rights::WRITE), Out],
         NOT_SUPPORTED "the calling thread or its own process" => args![H(Process), Out],
         INVALID_ARGS "the result cannot be written" => args![H(Thread), Nowhere],
-        BAD_STATE "the task has ended" => Shown("tasks.task_suspend_dead_bad_state"),
+        BAD_STATE "the task has ended" => Does(|w| {
+            let (process, out) = (w.dead_process()?, w.out());
+            let status = w.calls(SyscallNumber::TaskSuspend, [process.into(), out]);
+            w.calls(SyscallNumber::HandleClose, [process.into()]).ok()?;
+            Ok(status)
+        }),
     }
     TaskCreateExceptionChannel {
         INVALID_ARGS "options that there are not" => args![H(Thread), N(8), Out],
         BAD_HANDLE "the value names no handle" => args![Bad, N(0), Out],
-        WRONG_TYPE "not a task" => args![H(Event), N(0), Out],
+        WRONG_TYPE "not a task" => Cannot("MANAGE_THREAD is looked for first, and no handle to anything else has it"),
         ACCESS_DENIED "the handle lacks INSPECT" => args![Without(Thread, Rights::INSPECT), N(0), Out],
         ALREADY_BOUND "the task has one" => Does(|w| {
             let (thread, out) = (w.handle(Thread)?, w.out());
@@ -115,33 +148,86 @@ rows! { ROWS:
             Ok(status)
         }),
         INVALID_ARGS "the result cannot be written" => args![H(Thread), N(0), Nowhere],
-        BAD_STATE "the task has ended" => Shown("tasks.task_create_exception_channel_dead_bad_state"),
+        BAD_STATE "the task has ended" => Does(|w| {
+            let (process, out) = (w.dead_process()?, w.out());
+            let status = w.calls(SyscallNumber::TaskCreateExceptionChannel, [process.into(), 0, out]);
+            w.calls(SyscallNumber::HandleClose, [process.into()]).ok()?;
+            Ok(status)
+        }),
     }
     ExceptionGetThread {
         BAD_HANDLE "the value names no handle" => args![Bad, Out],
         WRONG_TYPE "not an exception" => args![H(Event), Out],
-        INVALID_ARGS "the result cannot be written" => Shown("tasks.exception_get_out_invalid_args"),
+        INVALID_ARGS "the result cannot be written" => Does(|w| {
+            let exception = w.exception(Thread)?;
+            let (thread, out) = (w.handle(Thread)?, w.out());
+            let _ = (exception, thread, out);
+            let status = w.calls(SyscallNumber::ExceptionGetThread, [exception.into(), 0x1000]);
+            w.end_exception()?;
+            Ok(status)
+        }),
     }
     ExceptionGetProcess {
         BAD_HANDLE "the value names no handle" => args![Bad, Out],
         WRONG_TYPE "not an exception" => args![H(Event), Out],
-        ACCESS_DENIED "the exception came through a thread's channel" => Shown("tasks.exception_get_process_of_a_thread_channel_access_denied"),
-        INVALID_ARGS "the result cannot be written" => Shown("tasks.exception_get_out_invalid_args"),
+        ACCESS_DENIED "the exception came through a thread's channel" => Does(|w| {
+            let exception = w.exception(Thread)?;
+            let (thread, out) = (w.handle(Thread)?, w.out());
+            let _ = (exception, thread, out);
+            let status = w.calls(SyscallNumber::ExceptionGetProcess, [exception.into(), out]);
+            w.end_exception()?;
+            Ok(status)
+        }),
+        INVALID_ARGS "the result cannot be written" => Does(|w| {
+            let exception = w.exception(Process)?;
+            let args = [exception.into(), 0x1000];
+            let status = w.calls(SyscallNumber::ExceptionGetProcess, args);
+            w.end_exception()?;
+            Ok(status)
+        }),
     }
     ThreadReadState {
         BAD_HANDLE "the value names no handle" => args![Bad, N(0), Out, N(64)],
         WRONG_TYPE "not a thread" => args![H(Event), N(0), Out, N(64)],
         ACCESS_DENIED "the handle lacks READ" => args![Without(Thread, Rights::READ), N(0), Out, N(64)],
         BAD_STATE "neither suspended nor in an exception" => args![H(Thread), N(0), Out, N(256)],
-        BUFFER_TOO_SMALL "the buffer is shorter than the state" => Shown("tasks.thread_read_state_buffer_too_small"),
-        NOT_SUPPORTED "a kind that there is not" => Shown("tasks.thread_state_unknown_kind"),
-        INVALID_ARGS "the state cannot be written" => Shown("tasks.thread_read_state_bad_buffer"),
+        BUFFER_TOO_SMALL "the buffer is shorter than the state" => Does(|w| {
+            let exception = w.exception(Thread)?;
+            let (thread, out) = (w.handle(Thread)?, w.out());
+            let _ = (exception, thread, out);
+            let status = w.calls(SyscallNumber::ThreadReadState, [thread.into(), 0, out, 8]);
+            w.end_exception()?;
+            Ok(status)
+        }),
+        INVALID_ARGS "a kind that there is not" => Does(|w| {
+            let exception = w.exception(Thread)?;
+            let (thread, out) = (w.handle(Thread)?, w.out());
+            let _ = (exception, thread, out);
+            let status = w.calls(SyscallNumber::ThreadReadState, [thread.into(), 999, out, 64]);
+            w.end_exception()?;
+            Ok(status)
+        }),
+        INVALID_ARGS "the state cannot be written" => Does(|w| {
+            let exception = w.exception(Thread)?;
+            let (thread, out) = (w.handle(Thread)?, w.out());
+            let _ = (exception, thread, out);
+            let status = w.calls(SyscallNumber::ThreadReadState, [thread.into(), 0, 0x1000, 256]);
+            w.end_exception()?;
+            Ok(status)
+        }),
     }
     ThreadWriteState {
         BAD_HANDLE "the value names no handle" => args![Bad, N(0), Out, N(64)],
         WRONG_TYPE "not a thread" => args![H(Event), N(0), Out, N(64)],
         ACCESS_DENIED "the handle lacks WRITE" => args![Without(Thread, Rights::WRITE), N(0), Out, N(64)],
-        BAD_STATE "neither suspended nor in an exception" => args![H(Thread), N(0), Out, N(144)],
-        INVALID_ARGS "the state cannot be read" => Shown("tasks.thread_write_state_bad_buffer"),
+        BAD_STATE "neither suspended nor in an exception" => args![H(Thread), N(0), Out, N(160)],
+        INVALID_ARGS "the state cannot be read" => Does(|w| {
+            let exception = w.exception(Thread)?;
+            let (thread, out) = (w.handle(Thread)?, w.out());
+            let _ = (exception, thread, out);
+            let status = w.calls(SyscallNumber::ThreadWriteState, [thread.into(), 0, 0x1000, 160]);
+            w.end_exception()?;
+            Ok(status)
+        }),
     }
 }

@@ -4,11 +4,12 @@ use protocol::syscall::SyscallNumber;
 use zx::{PAGE_SIZE, Rights};
 
 use super::NO_HOST_MEMORY;
-use crate::row::How::{Cannot, Does, Shown};
+use crate::row::How::{Cannot, Does, Limited, Shown};
 use crate::world::Arg::{Bad, H, N, Nowhere, Out, Without};
+use crate::world::LARGE;
 use crate::world::Obj::{
-    Contiguous, Discardable, Event, IommuGrant, Paged, PagedClone, Pager, Physical, Resizable,
-    Slice, Snapshot, Unbounded, Vmo,
+    Contiguous, Discardable, Event, IommuGrant, Large, Paged, PagedClone, Pager, Physical,
+    Resizable, Slice, Snapshot, Unbounded, Vmo,
 };
 use crate::{args, rows};
 
@@ -55,8 +56,11 @@ rows! { ROWS:
             w.calls(SyscallNumber::PagerDetachVmo, [pager.into(), vmo.into()]).ok()?;
             Ok(w.calls(SyscallNumber::VmoRead, [vmo.into(), out, 0, 1]))
         }),
-        IO "the pager fails it: so with each code it may give" => Shown("scenarios.FailErrorCode"),
-        NO_MEMORY "the limit of --memory leaves nothing for the buffer's page" => Shown("failures.memory_limit"),
+        IO "the pager fails it: so with each code it may give" => Shown("pager.FailErrorCode"),
+        NO_MEMORY "the limit of --memory leaves nothing for the buffer's pages" => Limited(|w| {
+            let (vmo, at) = (w.handle(Unbounded)?, w.maps(Large, LARGE)?);
+            Ok(w.calls(SyscallNumber::VmoRead, [vmo.into(), at, 0, LARGE]))
+        }),
     }
     VmoWrite {
         BAD_HANDLE "the value names no handle" => args![Bad, Out, N(0), N(1)],
@@ -70,7 +74,10 @@ rows! { ROWS:
             w.calls(SyscallNumber::VmoSetCachePolicy, [vmo.into(), 1]).ok()?;
             Ok(w.calls(SyscallNumber::VmoWrite, [vmo.into(), out, 0, 1]))
         }),
-        NO_MEMORY "the limit of --memory leaves no page" => Shown("failures.memory_limit"),
+        NO_MEMORY "the limit of --memory leaves no page" => Limited(|w| {
+            let (vmo, at) = (w.handle(Unbounded)?, w.maps(Large, LARGE)?);
+            Ok(w.calls(SyscallNumber::VmoWrite, [vmo.into(), at, 0, LARGE]))
+        }),
     }
     VmoGetSize {
         BAD_HANDLE "the value names no handle" => args![Bad, Out],
@@ -143,7 +150,17 @@ rows! { ROWS:
         INVALID_ARGS "LOCK with a buffer that cannot be written" => args![H(Discardable), N(LOCK), N(0), N(2 * PAGE_SIZE), Nowhere, N(32)],
         NOT_SUPPORTED "TRY_LOCK of a VMO that is not discardable" => args![H(Vmo), N(TRY_LOCK), N(0), N(2 * PAGE_SIZE)],
         OUT_OF_RANGE "TRY_LOCK of a part" => args![H(Discardable), N(TRY_LOCK), N(PAGE_SIZE), N(PAGE_SIZE)],
-        UNAVAILABLE "TRY_LOCK of a discarded VMO" => Shown("discard.try_lock_of_a_discarded_vmo_unavailable"),
+        UNAVAILABLE "TRY_LOCK of a discarded VMO" => Limited(|w| {
+            let (vmo, large, out) = (w.handle(Discardable)?, w.handle(Large)?, w.out());
+            let lock = [vmo.into(), LOCK, 0, 2 * PAGE_SIZE, out, 32];
+            w.calls(SyscallNumber::VmoOpRange, lock).ok()?;
+            w.calls(SyscallNumber::VmoWrite, [vmo.into(), out, 0, 8]).ok()?;
+            let unlock = [vmo.into(), UNLOCK, 0, 2 * PAGE_SIZE];
+            w.calls(SyscallNumber::VmoOpRange, unlock).ok()?;
+            w.calls(SyscallNumber::VmoOpRange, [large.into(), COMMIT, 0, LARGE]);
+            let try_lock = [vmo.into(), TRY_LOCK, 0, 2 * PAGE_SIZE];
+            Ok(w.calls(SyscallNumber::VmoOpRange, try_lock))
+        }),
         NOT_SUPPORTED "UNLOCK of a VMO that is not discardable" => args![H(Vmo), N(UNLOCK), N(0), N(2 * PAGE_SIZE)],
         OUT_OF_RANGE "UNLOCK of a part" => args![H(Discardable), N(UNLOCK), N(0), N(PAGE_SIZE)],
         BAD_STATE "UNLOCK of a VMO that is not locked" => args![H(Discardable), N(UNLOCK), N(0), N(2 * PAGE_SIZE)],
@@ -156,8 +173,11 @@ rows! { ROWS:
         OUT_OF_RANGE "ALWAYS_NEED past the end of a pager's VMO" => args![H(Paged), N(ALWAYS_NEED), N(2 * PAGE_SIZE), N(1)],
         ACCESS_DENIED "PREFETCH without READ" => args![Without(Paged, Rights::READ), N(PREFETCH), N(0), N(PAGE_SIZE)],
         OUT_OF_RANGE "PREFETCH past the end" => args![H(Paged), N(PREFETCH), N(2 * PAGE_SIZE), N(1)],
-        IO "COMMIT or PREFETCH of pages that the pager fails" => Shown("scenarios.FailErrorCode"),
-        NO_MEMORY "the limit of --memory leaves no page" => Shown("failures.memory_limit"),
+        IO "COMMIT or PREFETCH of pages that the pager fails" => Shown("pager.FailErrorCode"),
+        NO_MEMORY "the limit of --memory leaves no page" => Limited(|w| {
+            let vmo = w.handle(Large)?;
+            Ok(w.calls(SyscallNumber::VmoOpRange, [vmo.into(), COMMIT, 0, LARGE]))
+        }),
     }
     VmoReplaceAsExecutable {
         BAD_HANDLE "the value names no handle" => args![Bad, N(0), Out],
