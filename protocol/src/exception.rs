@@ -95,6 +95,19 @@ const _: () = {
 };
 
 impl ExceptionInfo {
+    /// The record from a message.
+    pub fn from_bytes(bytes: &[u8; 24]) -> Self {
+        let words = bytes.chunks_exact(8);
+        let mut words = words.map(|word| word.first_chunk().map_or(0, |w| u64::from_le_bytes(*w)));
+        let mut next = || words.next().unwrap_or_default();
+        ExceptionInfo {
+            pid: next(),
+            tid: next(),
+            kind: next() as u32,
+            padding: 0,
+        }
+    }
+
     /// The record as it stands in user memory.
     pub fn to_bytes(&self) -> [u8; 24] {
         let mut out = [0; 24];

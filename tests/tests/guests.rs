@@ -108,6 +108,12 @@ fn seeds_where_new_vmos_are_denied() {
 fn clones() {
     needs_kvm!();
     all_pass(|| Guest::test("clones"), include_str!("names/clones.txt"));
+/// Channels, processes, suspended threads, exceptions, kills.
+#[test]
+fn tasks() {
+    needs_kvm!();
+    let tasks = || Guest::test("tasks").exec(64 << 10);
+    all_pass(tasks, include_str!("names/tasks.txt"));
 }
 
 /// Handles, ports, signals, futexes, time, threads, mappings.

@@ -332,10 +332,13 @@ impl Kernel {
                     _ => self.process_of_live(thread).is_some(),
                 };
                 let result = if alive { result } else { OpResult::Gone };
+                let goes_on = matches!(result, OpResult::Returned(_) | OpResult::Retry);
+                let stop = goes_on && self.begin_stop(thread);
                 self.work.push_back(Work::Complete(Completion {
                     token,
                     thread,
                     result,
+                    stop,
                 }));
                 self.call_ended(thread);
             }

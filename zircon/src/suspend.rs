@@ -163,6 +163,7 @@ impl Kernel {
                 token,
                 thread: id,
                 result: OpResult::Restart,
+                stop: false,
             }));
         }
         self.stopping.push(id);
@@ -183,16 +184,24 @@ impl Kernel {
     /// Asks the VMM to stop those that have no operation any more; whoever has one comes again at its end.
     pub(crate) fn ask_to_stop(&mut self) {
         for id in std::mem::take(&mut self.stopping) {
-            let busy = self.ops.values().any(|op| op.thread == Some(id));
-            let held = self.is_held(id);
-            if let Some(thread) = self.threads.get_mut(&id).filter(|_| held && !busy)
-                && thread.state == ThreadState::Running
-                && matches!(thread.stop, Stop::Not)
-            {
-                thread.stop = Stop::Asked;
+            if self.begin_stop(id) {
                 self.work.push_back(Work::StopThread(id));
             }
         }
+    }
+
+    /// Whether a thread is to be stopped now: it is held, and runs, and has no operation.
+    pub(crate) fn begin_stop(&mut self, id: ThreadId) -> bool {
+        let busy = self.ops.values().any(|op| op.thread == Some(id));
+        let held = self.is_held(id);
+        let Some(thread) = self.threads.get_mut(&id).filter(|_| held && !busy) else {
+            return false;
+        };
+        let runs = thread.state == ThreadState::Running && matches!(thread.stop, Stop::Not);
+        if runs {
+            thread.stop = Stop::Asked;
+        }
+        runs
     }
 
     /// The VMM has stopped a thread as [`Work::StopThread`] asked, with these registers.

@@ -100,6 +100,8 @@ pub struct Completion {
     pub thread: ThreadId,
     /// How it ended.
     pub result: OpResult,
+    /// Before the thread goes on it is to be stopped, as by [`Work::StopThread`]: it executes nothing in between.
+    pub stop: bool,
 }
 
 /// How an operation of a thread ended.

@@ -2,10 +2,10 @@
 
 use protocol::info::{InfoJob, TOPIC_JOB, TOPIC_JOB_CHILDREN, TOPIC_JOB_PROCESSES};
 use protocol::policy::{JOB_POL_ABSOLUTE, JOB_POL_BASIC_V2, JOB_POL_RELATIVE, PolicyBasicV2};
-use protocol::{Koid, PolicyAction, PolicyCondition, Status};
+use protocol::{Koid, PolicyAction, PolicyCondition, RawHandle, Status};
 
 use crate::handle::{address_of, created, object};
-use crate::{AsHandleRef, sys};
+use crate::{AsHandleRef, HandleBased, Process, Vmar, sys};
 
 object! {
     /// A job.
@@ -65,6 +65,19 @@ impl Job {
         // SAFETY: the ids and the count outlive the call.
         unsafe { sys::object_get_info(job, topic, buffer, size, out, 0).ok()? };
         Ok(koids.get(..actual as usize).unwrap_or(koids))
+    }
+
+    /// `zx_process_create`: a process of this job, and its root VMAR.
+    pub fn create_child_process(&self, name: &str) -> Result<(Process, Vmar), Status> {
+        let mut raw: [RawHandle; 2] = [0; 2];
+        let [process, vmar] = &mut raw;
+        let (process, vmar) = (address_of(process), address_of(vmar));
+        let (job, length) = (self.raw_handle(), name.len() as u64);
+        let name = name.as_ptr() as u64;
+        // SAFETY: the call reads the name; both out-pointers are valid.
+        unsafe { sys::process_create(job, name, length, 0, process, vmar).ok()? };
+        let [process, vmar] = raw;
+        Ok((Process::from_raw(process), Vmar::from_raw(vmar)))
     }
 
     /// `zx_job_set_policy(ZX_JOB_POL_BASIC_V2)`.

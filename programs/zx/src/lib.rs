@@ -23,7 +23,9 @@
 #[cfg(test)]
 extern crate std;
 
+mod channel;
 mod event;
+mod exception;
 pub mod futex;
 mod handle;
 mod job;
@@ -40,20 +42,26 @@ pub mod time;
 mod vmar;
 mod vmo;
 
+pub use channel::{Channel, MessageSize};
 pub use event::{Event, WaitItem, object_wait_many};
+pub use exception::Exception;
 pub use handle::{AsHandleRef, Handle, HandleBased, Unowned};
 pub use job::{Job, JobPolicyOption, policy_entry};
 pub use mapping::Mapping;
 pub use pager::Pager;
 pub use port::Port;
-pub use protocol::info::{InfoHandleBasic, InfoVmo, VmoInfoFlags};
+pub use protocol::exception::{self as exceptions, ExceptionInfo, ExceptionReport};
+pub use protocol::info::{
+    InfoHandleBasic, InfoProcess, InfoThread, InfoVmo, VmoInfoFlags, thread_state,
+};
 pub use protocol::options::{
     ChildOptions, PagerOp, VmOptions, VmarOp, VmoOp, VmoOptions, WaitAsyncOptions, property,
 };
 pub use protocol::policy::{OVERRIDE_ALLOW, OVERRIDE_DENY, PolicyBasicV2};
 pub use protocol::{
-    Koid, MAX_NAME_LEN, MAX_VMO_SIZE, ObjectType, PAGE_SIZE, PacketKind, PageRequestCommand,
-    PolicyAction, PolicyCondition, PortPacket, RawHandle, Rights, Signals, Status,
+    GeneralRegs, Koid, MAX_NAME_LEN, MAX_VMO_SIZE, ObjectType, PAGE_SIZE, PacketKind,
+    PageRequestCommand, PolicyAction, PolicyCondition, PortPacket, RawHandle, Rights, Signals,
+    Status,
 };
 pub use start::{Startup, StartupError, run};
 pub use task::{Process, Task, Thread};

@@ -1,10 +1,12 @@
 //! Processes and threads as objects. Starting a thread on a Rust closure: [`crate::thread`].
 
-use protocol::Status;
+use protocol::info::{InfoProcess, InfoThread, TOPIC_PROCESS, TOPIC_THREAD};
 use protocol::options::property;
+use protocol::regs::state_kind;
+use protocol::{GeneralRegs, Status};
 
 use crate::handle::{address_of, created, object};
-use crate::{AsHandleRef, sys};
+use crate::{AsHandleRef, Channel, Handle, sys};
 
 object! {
     /// A process.
@@ -17,6 +19,21 @@ pub trait Task: AsHandleRef {
     fn kill(&self) -> Result<(), Status> {
         // SAFETY: the call touches no memory of the program.
         unsafe { sys::task_kill(self.raw_handle()).ok() }
+    }
+
+    /// `zx_task_suspend`: the task stands until the token is closed.
+    fn suspend(&self) -> Result<Handle, Status> {
+        let task = self.raw_handle();
+        // SAFETY: the out-pointer is valid for the call.
+        created(|out| unsafe { sys::task_suspend(task, out) })
+    }
+
+    /// `zx_task_create_exception_channel`.
+    fn create_exception_channel(&self) -> Result<Channel, Status> {
+        let task = self.raw_handle();
+        // SAFETY: the out-pointer is valid for the call.
+        created(|out| unsafe { sys::task_create_exception_channel(task, 0, out) })
+            .map(Channel::from)
     }
 }
 
@@ -36,6 +53,34 @@ impl Process {
         let address = name.as_ptr() as u64;
         // SAFETY: the call reads the name; the out-pointer is valid.
         created(|out| unsafe { sys::thread_create(process, address, length, 0, out) }).map(Thread)
+    }
+
+    /// `zx_process_start`: as [`Thread::start`], but the first argument is a handle that moves into the process.
+    ///
+    /// # Safety
+    /// `entry` must be code that can run so in the process.
+    pub unsafe fn start(
+        &self,
+        thread: &Thread,
+        entry: usize,
+        stack: usize,
+        arg1: Handle,
+        arg2: usize,
+    ) -> Result<(), Status> {
+        let (process, thread) = (self.raw_handle(), thread.raw_handle());
+        let (entry, stack) = (entry as u64, stack as u64);
+        let (arg1, arg2) = (arg1.into_raw(), arg2 as u64);
+        // SAFETY: passed on to the caller.
+        unsafe { sys::process_start(process, thread, entry, stack, arg1, arg2).ok() }
+    }
+
+    /// `zx_object_get_info(ZX_INFO_PROCESS)`.
+    pub fn info(&self) -> Result<InfoProcess, Status> {
+        let mut info = InfoProcess::default();
+        let (buffer, size) = (address_of(&mut info), size_of::<InfoProcess>() as u64);
+        // SAFETY: the record outlives the call and has room for `size` bytes.
+        unsafe { sys::object_get_info(self.raw_handle(), TOPIC_PROCESS, buffer, size, 0, 0).ok()? };
+        Ok(info)
     }
 
     /// `zx_process_exit` of the calling process.
@@ -62,6 +107,37 @@ impl Thread {
         let (thread, entry, stack) = (self.raw_handle(), entry as u64, stack as u64);
         // SAFETY: passed on to the caller.
         unsafe { sys::thread_start(thread, entry, stack, arg1 as u64, arg2 as u64).ok() }
+    }
+
+    /// `zx_thread_read_state(ZX_THREAD_STATE_GENERAL_REGS)`.
+    pub fn read_state_general_regs(&self) -> Result<GeneralRegs, Status> {
+        let mut regs = GeneralRegs::default();
+        let (buffer, size) = (address_of(&mut regs), GeneralRegs::SIZE as u64);
+        let kind = state_kind::GENERAL_REGS;
+        // SAFETY: the record outlives the call and has room for `size` bytes.
+        unsafe { sys::thread_read_state(self.raw_handle(), kind, buffer, size).ok()? };
+        Ok(regs)
+    }
+
+    /// `zx_thread_write_state(ZX_THREAD_STATE_GENERAL_REGS)`.
+    ///
+    /// # Safety
+    /// The thread must be able to go on with these registers.
+    pub unsafe fn write_state_general_regs(&self, regs: &GeneralRegs) -> Result<(), Status> {
+        let mut copy = *regs;
+        let (buffer, size) = (address_of(&mut copy), GeneralRegs::SIZE as u64);
+        let kind = state_kind::GENERAL_REGS;
+        // SAFETY: the call only reads the record; what the thread does then is the caller's care.
+        unsafe { sys::thread_write_state(self.raw_handle(), kind, buffer, size).ok() }
+    }
+
+    /// `zx_object_get_info(ZX_INFO_THREAD)`.
+    pub fn info(&self) -> Result<InfoThread, Status> {
+        let mut info = InfoThread::default();
+        let (buffer, size) = (address_of(&mut info), size_of::<InfoThread>() as u64);
+        // SAFETY: the record outlives the call and has room for `size` bytes.
+        unsafe { sys::object_get_info(self.raw_handle(), TOPIC_THREAD, buffer, size, 0, 0).ok()? };
+        Ok(info)
     }
 
     /// Sets the fs base; only for the calling thread.

@@ -180,6 +180,11 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// Its thread.
+    pub fn thread(&self) -> &zx::Thread {
+        self.thread.thread()
+    }
+
     /// The reader must still be waiting for pages.
     pub fn expect_blocked(&self) -> Outcome {
         if self.thread.finished_by(shortly()) {

@@ -126,13 +126,23 @@ impl Vm {
 
     /// Posts an item to the vCPU of its thread. `from`: the vCPU whose thread posts.
     pub(super) fn post(&self, thread: ThreadId, item: Item, from: Option<u32>) {
+        self.post_all(thread, [item], from);
+    }
+
+    /// Posts items that the guest kernel sees without the thread running in between.
+    pub(super) fn post_all(
+        &self,
+        thread: ThreadId,
+        items: impl IntoIterator<Item = Item>,
+        from: Option<u32>,
+    ) {
         // Locked until it is posted, so that nothing is posted behind the thread's end.
         let threads = lock(&self.threads);
         let Some(&vcpu) = threads.get(&thread) else {
             return;
         };
         if let Some(mailbox) = self.mailbox(vcpu) {
-            mailbox.post([item], from == Some(vcpu));
+            mailbox.post(items, from == Some(vcpu));
             self.host.start_tick();
         }
     }

@@ -93,6 +93,10 @@ impl Slots {
             *place = Some(thread);
         }
         self.push(EntryKind::Resume, slot, 0, 0);
+        // The order to stop it came before it had a slot.
+        if self.stopped.contains(&thread) {
+            self.push(EntryKind::Stop, slot, 0, 0);
+        }
         Ok(())
     }
 

@@ -73,7 +73,12 @@ impl Vm {
                 | Work::Sized { .. }
                 | Work::SetBase { .. }
                 | Work::EndThread(_) => {}
-                Work::Complete(end) if own(&end) => result = Some(end.result),
+                Work::Complete(end) if own(&end) => {
+                    result = Some(end.result);
+                    if end.stop {
+                        self.post(end.thread, Item::Stop(end.thread), from);
+                    }
+                }
                 Work::Complete(end) if end.result == OpResult::Restart => {}
                 Work::Complete(end) => self.complete(end, from),
                 Work::HostRead(pages) => self.host_read(pages),
@@ -158,6 +163,7 @@ impl Vm {
             token,
             thread,
             result,
+            stop,
         } = completion;
         let Some(vcpu) = self.vcpu_of(thread) else {
             return;
@@ -169,6 +175,10 @@ impl Vm {
         match state.calls.remove(&thread) {
             Some(Call::Open(open, _)) if open == token => {
                 state.calls.insert(thread, Call::Answered(result));
+                if stop {
+                    // With the answer: its vCPU's thread looks at both before it goes on.
+                    state.items.push_back(Item::Stop(thread));
+                }
             }
             Some(Call::Parked(its, parked))
                 if its == token && result == OpResult::Restart && parked.fault.is_none() =>
@@ -182,18 +192,17 @@ impl Vm {
                 if let Some(since) = parked.fault {
                     self.stats.fault_served(vcpu, since.elapsed());
                 }
-                if result == OpResult::Retry
-                    && self.write_late(vcpu, thread, *parked, false) == Late::Waits
-                {
-                    return;
-                }
-                let item = match result {
-                    OpResult::Returned(value) => Item::Complete(thread, value),
-                    OpResult::Retry => Item::Resume(thread),
+                let waits = result == OpResult::Retry
+                    && self.write_late(vcpu, thread, *parked, false) == Late::Waits;
+                let goes_on = match result {
+                    OpResult::Returned(value) => Some(Item::Complete(thread, value)),
+                    OpResult::Retry if !waits => Some(Item::Resume(thread)),
                     // An access is made again as it is.
-                    OpResult::Restart | OpResult::Gone => return,
+                    OpResult::Retry | OpResult::Restart | OpResult::Gone => None,
                 };
-                self.post(thread, item, from);
+                // Together, so that it executes nothing in between.
+                let stop = stop.then_some(Item::Stop(thread));
+                self.post_all(thread, goes_on.into_iter().chain(stop), from);
             }
             Some(other) => {
                 state.calls.insert(thread, other);

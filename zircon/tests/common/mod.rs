@@ -354,6 +354,7 @@ impl TestMachine {
                 token,
                 thread,
                 result,
+                stop,
             }) => {
                 if self.ended.contains(&thread) {
                     assert_eq!(result, OpResult::Gone, "{token:?} of a thread that ended");
@@ -362,6 +363,9 @@ impl TestMachine {
                 let owner = self.parked.remove(&token);
                 assert_eq!(owner, Some(thread), "an end nobody waits for: {token:?}");
                 self.results.insert(token, result);
+                if stop {
+                    self.take(Work::StopThread(thread));
+                }
             }
             Work::Created { vmo, storage } => self.memory.create(vmo, storage),
             Work::View { pages, of, at } => self.memory.view(pages, of, at),
