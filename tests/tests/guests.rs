@@ -108,6 +108,8 @@ fn seeds_where_new_vmos_are_denied() {
 fn clones() {
     needs_kvm!();
     all_pass(|| Guest::test("clones"), include_str!("names/clones.txt"));
+}
+
 /// Channels, processes, suspended threads, exceptions, kills.
 #[test]
 fn tasks() {
