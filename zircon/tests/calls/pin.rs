@@ -1,6 +1,7 @@
 //! `zx_bti_pin`, `zx_pmt_unpin`, `zx_bti_release_quarantine`, and what pinned pages stand in the way of.
 
 use protocol::info::TOPIC_BTI;
+use protocol::options::PagerOp;
 use protocol::syscall::SyscallNumber as N;
 use zircon::Token;
 
@@ -31,7 +32,7 @@ fn args(m: &mut TestMachine, bti: u32, options: u32, vmo: u32, pages: (u64, u64)
     ]
 }
 
-fn pin(
+pub(crate) fn pin(
     m: &mut TestMachine,
     bti: u32,
     options: u32,
@@ -43,7 +44,7 @@ fn pin(
     Ok(m.peek_u32(args[7]))
 }
 
-fn begin_pin(
+pub(crate) fn begin_pin(
     m: &mut TestMachine,
     bti: u32,
     options: u32,
@@ -55,7 +56,7 @@ fn begin_pin(
     (m.begin(thread, N::BtiPin, &args), args[7])
 }
 
-fn unpin(m: &mut TestMachine, pmt: u32) -> Status {
+pub(crate) fn unpin(m: &mut TestMachine, pmt: u32) -> Status {
     m.call(N::PmtUnpin, &[pmt.into()])
 }
 
@@ -398,4 +399,72 @@ fn pinned_pages_do_not_go_for_others() {
     assert_eq!(commit(m, 5), Status::NO_MEMORY);
     let reclaimed = m.kernel.reclaimed();
     assert_eq!((reclaimed.evicted, reclaimed.discarded_pages), (2, 2));
+}
+
+#[test]
+fn bti_pin_for_writing_under_trap_goes_front_to_back() {
+    let mut p = paged_with(2 * PAGE_SIZE, 8);
+    let bti = bti(&mut p.m);
+    p.m.supply(p.pager, p.vmo, 0..1, 4).unwrap();
+    let (token, _) = begin_pin(&mut p.m, bti, READ | WRITE, p.vmo, (0, 2));
+    assert_eq!(p.m.packets(p.port), [Packet::Dirty(7, 0, 1)]);
+    p.m.pager_op_range(p.pager, PagerOp::Dirty, p.vmo, 0..1, 0)
+        .unwrap();
+    assert_eq!(p.m.packets(p.port), [Packet::Read(7, 1, 2)]);
+    p.m.supply(p.pager, p.vmo, 1..2, 4).unwrap();
+    assert_eq!(p.m.packets(p.port), [Packet::Dirty(7, 1, 2)]);
+    assert!(!p.m.was_modified(p.pager, p.vmo));
+    p.m.pager_op_range(p.pager, PagerOp::Dirty, p.vmo, 1..2, 0)
+        .unwrap();
+    assert_eq!(p.m.status(token), Status::OK);
+    assert!(p.m.was_modified(p.pager, p.vmo));
+}
+
+#[test]
+fn bti_pin_that_fails_midway_leaves_dirty_pages_and_nothing_modified() {
+    let mut p = paged_with(2 * PAGE_SIZE, 8);
+    let bti = bti(&mut p.m);
+    p.m.supply(p.pager, p.vmo, 0..1, 4).unwrap();
+    let (token, _) = begin_pin(&mut p.m, bti, READ | WRITE, p.vmo, (0, 2));
+    p.m.pager_op_range(p.pager, PagerOp::Dirty, p.vmo, 0..1, 0)
+        .unwrap();
+    p.m.packets(p.port);
+    let io = Status::IO.to_register();
+    p.m.pager_op_range(p.pager, PagerOp::Fail, p.vmo, 1..2, io)
+        .unwrap();
+    assert_eq!(p.m.status(token), Status::IO);
+    assert_eq!(info(&mut p.m, bti), (0, 0));
+    assert!(!p.m.was_modified(p.pager, p.vmo));
+    assert_eq!(p.m.dirty_ranges(p.pager, p.vmo, 0..2), [(0, 1, false)]);
+}
+
+#[test]
+fn pages_pinned_for_writing_stay_dirty_when_they_are_written_back() {
+    for options in [0, 8] {
+        let mut p = paged_with(3 * PAGE_SIZE, options);
+        let bti = bti(&mut p.m);
+        p.m.supply(p.pager, p.vmo, 0..3, 4).unwrap();
+        if options == 8 {
+            let args = args(&mut p.m, bti, READ | WRITE, p.vmo, (0, 3));
+            let thread = p.m.thread();
+            let token = p.m.begin(thread, N::BtiPin, &args);
+            p.m.pager_op_range(p.pager, PagerOp::Dirty, p.vmo, 0..3, 0)
+                .unwrap();
+            assert_eq!(p.m.status(token), Status::OK);
+            let pmt = p.m.peek_u32(args[7]);
+            assert_eq!(unpin(&mut p.m, pmt), Status::OK);
+        } else {
+            p.m.vmo_write(p.vmo, 0, &[1; 3 * 4096]).unwrap();
+        }
+        let pmt = pin(&mut p.m, bti, READ | WRITE, p.vmo, (1, 1)).unwrap();
+        for op in [PagerOp::WritebackBegin, PagerOp::WritebackEnd] {
+            p.m.pager_op_range(p.pager, op, p.vmo, 0..3, 0).unwrap();
+        }
+        assert_eq!(p.m.dirty_ranges(p.pager, p.vmo, 0..3), [(1, 2, false)]);
+        assert_eq!(unpin(&mut p.m, pmt), Status::OK);
+        for op in [PagerOp::WritebackBegin, PagerOp::WritebackEnd] {
+            p.m.pager_op_range(p.pager, op, p.vmo, 0..3, 0).unwrap();
+        }
+        assert_eq!(p.m.dirty_ranges(p.pager, p.vmo, 0..3), []);
+    }
 }

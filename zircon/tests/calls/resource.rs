@@ -42,7 +42,7 @@ fn info(m: &mut TestMachine, handle: u32) -> Vec<u8> {
     m.peek(out, 56)
 }
 
-pub(super) fn bti(m: &mut TestMachine) -> u32 {
+pub(crate) fn bti(m: &mut TestMachine) -> u32 {
     let resource = resource(m, ResourceKind::Iommu);
     let out = m.alloc(4);
     let args = [resource.into(), 0, 0, 8, out];

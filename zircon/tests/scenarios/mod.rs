@@ -1,6 +1,7 @@
 //! Zircon's own pager scenarios, under their names: "Basics", "Mappings", and those of the rest that these calls reach.
 //! Where the suite runs a scenario through a read and through a mapping, so does this.
 
+mod arguments;
 mod basics;
 mod clones;
 mod commit;

@@ -127,18 +127,63 @@ fn clone_split_commit() -> Outcome {
     commit.ends(Status::OK)
 }
 
-fn clone_commit_multiple_batches() -> Outcome {
-    let s = scene(8)?;
-    s.supply(2..3)?;
-    s.supply(5..6)?;
-    let clone = s.child(ALOW, 0..8)?;
-    let commit = s.op_on(&clone, VmoOp::Commit, 0..8)?;
-    for (first, end) in [(0, 2), (3, 5), (6, 8)] {
-        s.packets(&[Read(first, end)])?;
-        s.supply(first..end)?;
+/// COMMIT of a clone of `pages` pages, of which some are there: a READ for each run of the others.
+fn clone_commit_batches(pages: u64, is_there: impl Fn(u64) -> bool) -> Outcome {
+    let s = scene(pages)?;
+    for page in (0..pages).filter(|page| is_there(*page)) {
+        s.supply(page..page + 1)?;
+    }
+    let clone = s.child(ALOW, 0..pages)?;
+    let commit = s.op_on(&clone, VmoOp::Commit, 0..pages)?;
+    let mut first = 0;
+    while first < pages {
+        let end = (first..pages).find(|page| is_there(*page)).unwrap_or(pages);
+        if first < end {
+            s.packets(&[Read(first, end)])?;
+            s.supply(first..end)?;
+        }
+        first = end + 1;
     }
     commit.ends(Status::OK)?;
-    s.read_of(&clone, Via::Read, 0..8, 0)?.ends(Status::OK)
+    equal!(s.committed(&clone)?, pages);
+    s.read_of(&clone, Via::Read, 0..pages, 0)?.ends(Status::OK)
+}
+
+fn clone_commit_single_batch() -> Outcome {
+    clone_commit_batches(4, |_| false)
+}
+
+fn clone_commit_two_batches() -> Outcome {
+    clone_commit_batches(5, |page| page == 2)
+}
+
+fn clone_commit_multiple_batches() -> Outcome {
+    clone_commit_batches(8, |page| page == 2 || page == 5)
+}
+
+/// A quarter of 100 pages is there.
+fn clone_commit_random_batches() -> Outcome {
+    clone_commit_batches(100, |page| {
+        page.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 62 == 0
+    })
+}
+
+/// What an intermediate clone forks later may be seen or not; what it had forked before is.
+fn clone_might_see_intermediate_forks() -> Outcome {
+    let s = scene(2)?;
+    s.supply(0..2)?;
+    let middle = s.child(ALOW, 0..2)?;
+    middle.write(&[8; PAGE], 0)?;
+    let clone = middle.create_child(ALOW, 0, 2 * PAGE_SIZE)?;
+    s.bytes_are(&clone, 0, &[8, 1])?;
+    middle.write(&[9; PAGE], PAGE_SIZE)?;
+    let mut byte = [0];
+    clone.read(&mut byte, PAGE_SIZE)?;
+    test_guests::check!(byte == [1] || byte == [9]);
+    clone.write(&[7; PAGE], PAGE_SIZE)?;
+    middle.write(&[6; PAGE], PAGE_SIZE)?;
+    s.bytes_are(&clone, 0, &[8, 7])?;
+    s.bytes_are(&s.vmo, 0, &[0, 1])
 }
 
 /// An intermediate clone's forks cut the batches.
@@ -297,7 +342,11 @@ crate::scenarios! {
     "CloneCommitTest" clone_commit
     "CloneChainCommitTest" clone_chain_commit
     "CloneSplitCommitTest" clone_split_commit
+    "CloneCommitSingleBatch" clone_commit_single_batch
+    "CloneCommitTwoBatches" clone_commit_two_batches
     "CloneCommitMultipleBatches" clone_commit_multiple_batches
+    "CloneCommitRandomBatches" clone_commit_random_batches
+    "CloneMightSeeIntermediateForks" clone_might_see_intermediate_forks
     "PageRequestBatchingChecksAncestorPages" page_request_batching_checks_ancestor_pages
     "CloneSeesCorrectParentPages" clone_sees_correct_parent_pages
     "CloneResizeCloneHazard" clone_resize_clone_hazard

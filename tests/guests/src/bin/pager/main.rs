@@ -9,6 +9,7 @@
     reason = "without an allocator the reason travels by value"
 )]
 
+mod arguments;
 mod clones;
 mod commit;
 mod dirty;
@@ -71,6 +72,7 @@ fn run(startup: &Startup<'_>) -> i32 {
     module(dirty::CASES, dirty::READING, dirty::WRITING);
     module(growth::CASES, growth::READING, growth::WRITING);
     module(writeback::CASES, writeback::READING, writeback::WRITING);
+    module(arguments::CASES, arguments::READING, arguments::WRITING);
     module(pins::CASES, pins::READING, pins::WRITING);
     module(clones::CASES, clones::READING, clones::WRITING);
     runner.finish()
