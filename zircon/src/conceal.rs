@@ -33,31 +33,28 @@ impl Vmo {
 }
 
 impl Kernel {
-    /// Hides the pages `cut` of a VMO from its clones, one run after the other; `None` when none shows any. `left` is where
-    /// that stands.
+    /// Hides the pages `cut` of a VMO from its clones, and from theirs first, for memory knows only who shows a page in the end. One
+    /// run after the other; `None` when none shows any. `left` is where that stands: VMOs with what is to be hidden of them.
     pub(crate) fn conceal(
         &mut self,
         token: Token,
         id: VmoId,
         cut: &Range<u64>,
-        left: &mut Vec<VmoId>,
+        left: &mut Vec<(VmoId, Range<u64>)>,
     ) -> Result<Option<Step>, Status> {
-        loop {
-            let Some(&viewer) = left.last() else {
-                // A clone may have been made meanwhile: none must be left.
-                *left = self.viewers_of(id, cut);
-                if left.is_empty() {
-                    return Ok(None);
-                }
-                continue;
-            };
-            // It may have been frozen meanwhile, and show another VMO.
-            let shows = |vmo: &&Vmo| vmo.cow.as_ref().is_some_and(|cow| cow.behind == id);
-            let vmo = self.vmos.get(&viewer).filter(shows);
-            let Some((vmo, run)) = vmo.and_then(|vmo| Some((vmo, vmo.shown_of(cut)?))) else {
+        if left.is_empty() {
+            left.push((id, cut.clone()));
+        }
+        while let Some((behind, pages)) = left.last().cloned() {
+            let Some((viewer, run)) = self.shown_by(behind, &pages) else {
                 left.pop();
                 continue;
             };
+            if self.shown_by(viewer, &run).is_some() {
+                left.push((viewer, run));
+                continue;
+            }
+            let vmo = self.vmos.get(&viewer).ok_or(Status::INTERNAL)?;
             let calm = vmo.calm_run(run.start, run.end - run.start, true);
             if calm == 0 {
                 return self.wait_busy(viewer, token).map(Some);
@@ -69,16 +66,13 @@ impl Kernel {
             }
             return Ok(Some(Step::Wait(Waiting::Memory)));
         }
+        Ok(None)
     }
 
-    /// The clones of a VMO that show some of its pages `cut`.
-    fn viewers_of(&self, id: VmoId, cut: &Range<u64>) -> Vec<VmoId> {
-        let viewers = self.vmos.get(&id).map(|vmo| &vmo.viewers);
-        let viewers = viewers.into_iter().flatten().filter(|viewer| {
-            let vmo = self.vmos.get(viewer);
-            vmo.is_some_and(|vmo| vmo.shown_of(cut).is_some())
-        });
-        viewers.copied().collect()
+    /// A clone of a VMO that shows some of its pages, and a run of its own pages that does.
+    fn shown_by(&self, id: VmoId, pages: &Range<u64>) -> Option<(VmoId, Range<u64>)> {
+        let mut viewers = self.vmos.get(&id)?.viewers.iter();
+        viewers.find_map(|viewer| Some((*viewer, self.vmos.get(viewer)?.shown_of(pages)?)))
     }
 
     /// A VMO has been cut, and shows nothing beyond its end any more: that stays so when it grows.

@@ -26,7 +26,7 @@ pub(crate) struct Resizing {
     /// The next change waits until `drop` is empty.
     exclusive: bool,
     /// Clones that the cut is to be hidden from.
-    conceal: Vec<VmoId>,
+    conceal: Vec<(VmoId, Range<u64>)>,
     /// Pages to drop.
     drop: Range<u64>,
     /// The rest of the last page.

@@ -2,7 +2,7 @@
 
 use test_guests::pages::{PAGE, check_mapping, check_vmo};
 use test_guests::{Outcome, Service, cases, equal};
-use zx::{ChildOptions, Mapping, PAGE_SIZE, Status, Vmo, VmoOp};
+use zx::{ChildOptions, Mapping, PAGE_SIZE, Status, Vmo, VmoOp, VmoOptions};
 
 const KEY: u64 = 0xC10E;
 
@@ -10,6 +10,7 @@ cases! { "clones":
     live_until_written
     modified_pages_are_snapshot
     zeroed_pages_hide_the_pagers
+    a_root_that_shrinks_is_zero_for_good
 }
 
 fn clone_of(vmo: &Vmo, options: ChildOptions, pages: u64) -> Result<Vmo, Status> {
@@ -70,5 +71,33 @@ fn zeroed_pages_hide_the_pagers() -> Outcome {
     check_mapping(&mapping, None, 1, 2)?;
     check_vmo(&root, Some(KEY), 0, 3)?;
     check_mapping(&mapping, Some(KEY), 0, 1)?;
+    service.expect_silence()
+}
+
+/// In a clone that owns a page, in one of that clone, and where both are mapped; what they own survives.
+fn a_root_that_shrinks_is_zero_for_good() -> Outcome {
+    let service = Service::new()?;
+    let root =
+        service
+            .pager
+            .create_vmo(VmoOptions::RESIZABLE, &service.port, KEY, 4 * PAGE_SIZE)?;
+    service.supply(&root, KEY, 0, 4)?;
+    let clone = clone_of(&root, ChildOptions::SNAPSHOT_MODIFIED, 4)?;
+    let mapping = Mapping::read_write(&clone, 0, 4 * PAGE)?;
+    mapping.set_word(3 * PAGE, 1)?;
+    let below = clone_of(&clone, ChildOptions::SNAPSHOT_MODIFIED, 4)?;
+    let lower = Mapping::read_write(&below, 0, 4 * PAGE)?;
+    check_mapping(&lower, Some(KEY), 0, 3)?;
+    check_mapping(&mapping, Some(KEY), 0, 3)?;
+    root.set_size(PAGE_SIZE)?;
+    root.set_size(4 * PAGE_SIZE)?;
+    root.write(&[9; PAGE], PAGE_SIZE)?;
+    for shown in [&mapping, &lower] {
+        check_mapping(shown, Some(KEY), 0, 1)?;
+        check_mapping(shown, None, 1, 2)?;
+        equal!(shown.word(3 * PAGE)?, 1);
+    }
+    lower.set_word(PAGE, 5)?;
+    equal!([mapping.word(PAGE)?, lower.word(PAGE)?], [0, 5]);
     service.expect_silence()
 }
