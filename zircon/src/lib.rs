@@ -20,7 +20,7 @@
 //! | `attribution` | whose the committed pages are |
 //! | `resource`, `pin`, `device_vmo`, `cache` | resources and BTIs; pinning; contiguous and physical VMOs; cache policy, executable VMOs |
 //! | `range_ops`, `zeroing` | op_range; making ranges zero |
-//! | `source`, `pager_calls`, `supply` | page requests; pagers; supply_pages |
+//! | `source`, `pager_calls`, `detach`, `supply` | page requests; pagers; the end of a page source; supply_pages |
 //! | `pager_ops`, `dirty`, `writeback`, `dirty_query` | pager_op_range; what was written to; writing it back; asking for it |
 //! | `channel`, `unreachable` | channels; messages that nobody can read any more |
 //! | `port`, `signals`, `wait`, `futex` | ports; signals and events, and who is told of them; waiting for them; futexes |
@@ -39,6 +39,7 @@ mod channel;
 mod children;
 mod clone;
 mod conceal;
+mod detach;
 mod device_vmo;
 mod dirty;
 mod dirty_query;

@@ -199,7 +199,10 @@ impl Kernel {
                 }
             }
             (MemoryOp::Evict(pages), MemoryResult::Written(written)) => {
-                self.evicted(*pages, written);
+                let gone = self.note_evicted(*pages, written);
+                if becomes.is_none() {
+                    self.count_evicted(pages.vmo, gone, pages.count - gone);
+                }
             }
             // None of them is gone, as far as is known; nothing would be gained by trying again at once.
             (MemoryOp::Evict(pages), _) => self.room.left_behind(pages.count, 0),
@@ -222,9 +225,8 @@ impl Kernel {
         }
         for (id, pages, exclusive) in touched {
             if exclusive {
-                self.drop_unseen(id, pages.clone());
+                self.drop_unseen(id, pages);
             }
-            self.drop_clean_pages(id, pages);
             let waiters = self
                 .vmos
                 .get_mut(&id)

@@ -67,6 +67,8 @@ pub(crate) enum Body {
     Resize(crate::resize::Resizing),
     /// A change of content size.
     StreamSize(crate::zeroing::Zeroing),
+    /// `zx_pager_detach_vmo`.
+    Detach(crate::detach::Detaching),
     /// `zx_pager_op_range` with DIRTY.
     Dirtying(crate::dirty::Dirtying),
     /// `zx_pager_op_range` with WRITEBACK_BEGIN or WRITEBACK_END.
@@ -219,6 +221,7 @@ impl Kernel {
             Body::Supply(supply) => self.step_supply(token, op, supply),
             Body::Resize(resizing) => self.step_resize(token, op, resizing),
             Body::StreamSize(zeroing) => self.step_stream_size(token, op, zeroing),
+            Body::Detach(detaching) => self.step_detach(token, op, detaching),
             Body::Dirtying(dirtying) => self.step_dirtying(token, op, dirtying),
             Body::Writeback(writeback) => self.step_writeback(token, op, writeback),
             Body::Query(query) => self.step_query(token, op, query),
@@ -352,6 +355,7 @@ impl Kernel {
             && matches!(
                 op.body,
                 Body::CreateChild(_)
+                    | Body::Detach(_)
                     | Body::Resize(_)
                     | Body::StreamSize(_)
                     | Body::Supply(_)

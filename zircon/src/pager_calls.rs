@@ -1,4 +1,4 @@
-//! Pagers: `zx_pager_create`, `zx_pager_create_vmo`, `zx_pager_detach_vmo`, closing; and the VMM's own side as a provider.
+//! Pagers: `zx_pager_create`, `zx_pager_create_vmo`; and the VMM's own side as a provider.
 
 use std::ops::Range;
 
@@ -7,10 +7,10 @@ use protocol::{PolicyCondition, RawHandle, Rights, Signals, Status};
 
 use crate::header::Header;
 use crate::ids::{ObjectRef, PagerId, PortId, VmoId};
-use crate::kernel::{Begin, Caller, Kernel, Started};
+use crate::kernel::{Begin, Caller, Kernel};
 use crate::memory::{MemoryOp, MemoryOpId, Pages};
 use crate::pages::{PageState, runs};
-use crate::source::{PageSource, Provider, SourceState};
+use crate::source::{PageSource, Provider};
 use crate::vmo::{Vmo, VmoKind};
 use crate::vmo_calls::{sizes, vmo_options};
 
@@ -61,78 +61,6 @@ impl Kernel {
         let vmo = Vmo::new(size, stream_size, options, VmoKind::Paged(Box::new(source)));
         let id = self.add_vmo(vmo);
         self.return_vmo(caller, id, out)
-    }
-
-    pub(crate) fn sys_pager_detach_vmo(
-        &mut self,
-        caller: Caller,
-        pager: RawHandle,
-        vmo: RawHandle,
-    ) -> Begin {
-        let rights = Rights::ATTACH_VMO | Rights::MANAGE_VMO;
-        let (pager, _) = self.typed::<PagerId>(caller.process, pager, rights)?;
-        let (vmo, _) = self.typed::<VmoId>(caller.process, vmo, Rights::WRITE)?;
-        self.check_owner(vmo, pager)?;
-        self.stop_source(vmo, SourceState::Detached);
-        Ok(Started::Done(0))
-    }
-
-    /// Ends a source: everybody who waits gets BAD_STATE. Detaching owes COMPLETE and drops clean pages; a closed
-    /// pager is silent and leaves them.
-    fn stop_source(&mut self, id: VmoId, state: SourceState) {
-        let Some(source) = self.vmos.get_mut(&id).and_then(|vmo| vmo.source_mut()) else {
-            return;
-        };
-        let queued = source.is_packet_queued();
-        let was = std::mem::replace(&mut source.state, state);
-        let woken = source.fail_all(Status::BAD_STATE);
-        match state {
-            SourceState::Detached if was == SourceState::Attached => source.owe_complete(),
-            SourceState::Closed => source.silence(),
-            _ => {}
-        }
-        self.wake_all(woken);
-        self.pump_source(id, queued);
-        if state == SourceState::Detached && was == SourceState::Attached {
-            if let Some(vmo) = self.vmos.get_mut(&id) {
-                vmo.zero.forget_markers();
-            }
-            self.drop_clean_pages(id, 0..u64::MAX);
-        }
-    }
-
-    /// The last handle of a pager is closed.
-    pub(crate) fn drop_pager(&mut self, id: PagerId) {
-        self.pagers.remove(&id);
-        let is_owned = |vmo: &Vmo| {
-            let provider = vmo.source().map(|source| source.provider);
-            matches!(provider, Some(Provider::Pager { pager, .. }) if pager == id)
-        };
-        let owned: Vec<VmoId> = self
-            .vmos
-            .iter()
-            .filter(|(_, vmo)| is_owned(vmo))
-            .map(|(id, _)| *id)
-            .collect();
-        for vmo in owned {
-            self.stop_source(vmo, SourceState::Closed);
-            self.bury(vmo);
-        }
-    }
-
-    /// A VMO ends: its source owes COMPLETE if it was attached.
-    pub(crate) fn end_source(&mut self, id: VmoId) {
-        let Some(source) = self.vmos.get_mut(&id).and_then(|vmo| vmo.source_mut()) else {
-            return;
-        };
-        let queued = source.is_packet_queued();
-        if source.state == SourceState::Attached {
-            source.state = SourceState::Detached;
-            let woken = source.fail_all(Status::BAD_STATE);
-            source.owe_complete();
-            self.wake_all(woken);
-        }
-        self.pump_source(id, queued);
     }
 
     /// Makes a VMO that the VMM provides: `size` bytes of content, never resized. It has no handle yet.

@@ -18,7 +18,6 @@ use crate::pages::PageState;
 use crate::room::Reserved;
 use crate::source::{Asked, Provider, SourceState};
 use crate::work::{Access, Work};
-use crate::zero_slots::ZeroKind;
 
 /// Most pages that one operation installs at a time: what a large write waits for is bounded by it.
 pub(crate) const MAX_INSTALL: u64 = 256;
@@ -147,24 +146,21 @@ impl Kernel {
         if let Seen::Page(owner, page, _) | Seen::Zero(owner, page, PageState::Blank) = seen {
             self.meet(owner, page..page + run);
         }
+        if let Seen::Page(owner, page, state) | Seen::Zero(owner, page, state) = seen
+            && let Some(wait) = self.outlives_detach(token, owner, (page, state))?
+        {
+            return Ok(wait);
+        }
         match seen {
             Seen::Page(owner, _, state) if owner == id => {
-                if self.is_lost(id, state) {
-                    return Err(Status::BAD_STATE);
-                }
                 let pages = first..first + run;
                 let wait = self.own(token, id, pages, limit, (state, need))?;
                 Ok(wait.unwrap_or(Ready::Present(bytes(run))))
             }
-            Seen::Page(owner, _, state) => {
-                if self.is_lost(owner, state) {
-                    return Err(Status::BAD_STATE);
-                }
-                match need.intent.owns() {
-                    true => self.fork(token, id, first, run),
-                    false => Ok(Ready::Present(bytes(run))),
-                }
-            }
+            Seen::Page(..) => match need.intent.owns() {
+                true => self.fork(token, id, first, run),
+                false => Ok(Ready::Present(bytes(run))),
+            },
             Seen::Absent(root, page) => {
                 let pages = page..page + run.min(need.request);
                 self.request(token, root, Asked::Read, pages, need.early)
@@ -210,13 +206,24 @@ impl Kernel {
         Ok(Ready::Wait(Waiting::Busy(id)))
     }
 
-    /// Whether a page went with the detached pager that supplied it, though it could not be dropped yet.
-    fn is_lost(&self, id: VmoId, state: PageState) -> bool {
-        let detached = self.vmos.get(&id).is_some_and(|vmo| vmo.is_detached());
-        detached && state == PageState::Clean
+    /// A page that is about to go with the pager that supplied it is lost already, unless it may turn out to be written to.
+    fn outlives_detach(
+        &mut self,
+        token: Token,
+        id: VmoId,
+        (page, state): (u64, PageState),
+    ) -> Result<Option<Ready>, Status> {
+        let vmo = self.vmos.get(&id).ok_or(Status::BAD_STATE)?;
+        if !vmo.detaching || !vmo.goes_with_pager(page, state) {
+            return Ok(None);
+        }
+        match vmo.storage_writes() {
+            Writes::Exit => Err(Status::BAD_STATE),
+            Writes::Noted => self.ready_when_calm(id, token).map(Some),
+        }
     }
 
-    /// Installs pages for zeros that a mapping looks at.
+    /// Installs pages for zeros that a mapping looks at: they do not count until they are written to.
     fn show_zeros(
         &mut self,
         token: Token,
@@ -224,13 +231,7 @@ impl Kernel {
         first: u64,
         run: u64,
     ) -> Result<Ready, Status> {
-        let vmo = self.vmos.get(&id).ok_or(Status::BAD_STATE)?;
-        let becomes = match vmo.zero.containing(first) {
-            Some((_, ZeroKind::Dirty { .. } | ZeroKind::Untracked)) => PageState::Dirty,
-            _ => PageState::Clean,
-        };
-        let protect = vmo.source().is_some() && becomes == PageState::Clean;
-        self.install_zeros(token, id, first..first + run, protect, becomes)
+        self.install_zeros(token, id, first..first + run, true, PageState::Blank)
     }
 
     /// Installs pages of zeros in a VMO that has nothing there.

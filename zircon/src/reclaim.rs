@@ -17,9 +17,9 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::candidates::Candidates;
-use crate::ids::VmoId;
+use crate::ids::{Token, VmoId};
 use crate::kernel::Kernel;
-use crate::memory::{MemoryOp, Pages};
+use crate::memory::{MemoryOp, Pages, Writes};
 use crate::pages::{Mark, PageState, runs};
 use crate::source::SourceState;
 use crate::vmo::Vmo;
@@ -216,24 +216,45 @@ impl Kernel {
         }
     }
 
-    /// An eviction ended: `written` stayed.
-    pub(crate) fn evicted(&mut self, pages: Pages, written: &[Range<u64>]) {
-        let stayed: u64 = written.iter().map(|run| run.end - run.start).sum();
-        let gone = pages.count.saturating_sub(stayed);
-        if let Some(vmo) = self.vmos.get_mut(&pages.vmo) {
+    /// An eviction of reclaim's ended.
+    pub(crate) fn count_evicted(&mut self, id: VmoId, gone: u64, stayed: u64) {
+        if let Some(vmo) = self.vmos.get_mut(&id) {
             vmo.reclaims += gone;
-            vmo.modified |= stayed > 0;
         }
         self.reclaimed.evicted += gone;
         self.reclaimed.written += stayed;
+    }
+
+    /// An eviction ended: `written` stayed. Says how many pages went.
+    pub(crate) fn note_evicted(&mut self, pages: Pages, written: &[Range<u64>]) -> u64 {
+        let stayed: u64 = written.iter().map(|run| run.end - run.start).sum();
+        let gone = pages.count.saturating_sub(stayed);
         self.room.left_behind(pages.count, gone);
         let mut first = pages.first;
         for run in written {
             self.publish(pages.vmo, first..run.start, PageState::Absent);
-            self.publish(pages.vmo, run.clone(), PageState::Dirty);
+            self.note_written(pages.vmo, run.clone());
             first = run.end;
         }
         self.publish(pages.vmo, first..pages.range().end, PageState::Absent);
+        gone
+    }
+
+    /// Drops pages of one state that a pager can supply again, or of zeros that were only read. What is written to on the way stays, and
+    /// is dirty.
+    pub(crate) fn drop_unwritten(&mut self, token: Token, id: VmoId, run: Range<u64>) {
+        let noted = |vmo: &Vmo| vmo.storage_writes() == Writes::Noted;
+        if !self.vmos.get(&id).is_some_and(noted) {
+            return self.drop_run(Some(token), id, run);
+        }
+        let pages = Pages {
+            vmo: id,
+            first: run.start,
+            count: run.end - run.start,
+        };
+        self.room.leave(pages.count);
+        let evict = MemoryOp::Evict(pages);
+        self.emit_to_be(Some(token), evict, Some(PageState::Absent));
     }
 
     /// Drops from the queue what is not there any more, or is in it twice.

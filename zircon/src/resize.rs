@@ -11,7 +11,6 @@ use crate::handle::require;
 use crate::ids::{Token, VmoId};
 use crate::kernel::{Begin, Caller, Kernel};
 use crate::op::{Body, OK, Op, Step, StepResult, Waiting};
-use crate::pages::PageState;
 use crate::vmo::VmoKind;
 use crate::work::Work;
 use crate::zero_slots::ZeroKind;
@@ -178,22 +177,5 @@ impl Kernel {
         cut.start = run.end;
         self.drop_run(Some(token), id, run);
         Ok(Some(Step::Wait(Waiting::Memory)))
-    }
-
-    /// Drops the pages of a detached VMO that its pager supplied and nobody wrote to. Those that an operation works on go
-    /// when it ends.
-    pub(crate) fn drop_clean_pages(&mut self, id: VmoId, pages: Range<u64>) {
-        let Some(vmo) = self.vmos.get_mut(&id).filter(|vmo| vmo.is_detached()) else {
-            return;
-        };
-        let idle = |page: &u64| !vmo.conflicts(&(*page..*page + 1), true);
-        let clean = vmo.pages.occupied(pages).into_iter();
-        let clean = clean
-            .filter(|&page| vmo.pages.get(page) == PageState::Clean)
-            .filter(idle);
-        let clean: Vec<u64> = clean.collect();
-        for run in crate::pages::runs(clean) {
-            self.drop_run(None, id, run);
-        }
     }
 }

@@ -15,7 +15,7 @@ use crate::memory::{MemoryOpId, Writes};
 use crate::pages::{PageMap, PageState};
 use crate::pin::Pinned;
 use crate::sequence::Sequence;
-use crate::source::{PageSource, SourceState};
+use crate::source::PageSource;
 use crate::zero_slots::{ZeroKind, ZeroSlots};
 
 /// A VMO.
@@ -48,6 +48,8 @@ pub(crate) struct Vmo {
     pub pages: PageMap,
     /// Slots that are zero without storage ([`PageState::Zero`]).
     pub zero: ZeroSlots,
+    /// It was detached from its pager, and what that supplied has not all gone yet.
+    pub detaching: bool,
     /// A pager's VMO was changed by a program since this was last asked for.
     pub modified: bool,
     /// Pages that devices may use.
@@ -124,6 +126,7 @@ impl Vmo {
             merging: false,
             pages: PageMap::default(),
             zero: ZeroSlots::default(),
+            detaching: false,
             modified: false,
             pins: Vec::new(),
             busy: Vec::new(),
@@ -247,12 +250,6 @@ impl Vmo {
     /// Whether a write to a clean page has to be reported to the pager first.
     pub fn traps_dirty(&self) -> bool {
         self.options.contains(VmoOptions::TRAP_DIRTY)
-    }
-
-    /// Whether the VMO was detached from its pager: what the pager supplied is gone, whether or not it could be dropped yet.
-    pub fn is_detached(&self) -> bool {
-        self.source()
-            .is_some_and(|source| source.state == SourceState::Detached)
     }
 
     /// State of a page, and how many of the `limit` pages from it on share it (at least: a long run of pages of storage is

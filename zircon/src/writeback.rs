@@ -185,7 +185,7 @@ impl Kernel {
                 None => vmo.zero.remove(part),
                 Some(first) => {
                     let (_, run) = vmo.state_run(first, part.end - first);
-                    self.drop_run(Some(token), id, first..first + run);
+                    self.drop_unwritten(token, id, first..first + run);
                     return Ok(Step::Wait(Waiting::Memory));
                 }
             }

@@ -8,7 +8,7 @@ use protocol::PolicyAction::Deny;
 use protocol::PolicyCondition::NewVmo;
 
 use super::*;
-use crate::common::{NOWHERE, Order, Packet, Reader, Touch, Via};
+use crate::common::{NOWHERE, Order, Outcome, Packet, Reader, Touch, Via};
 
 #[test]
 fn pager_create_rows() {
@@ -280,25 +280,63 @@ fn pager_detach_drops_pages_that_are_being_read() {
     assert_eq!(p.m.touch_mapped(p.vmo), Touch::Fatal(Status::BAD_STATE));
 }
 
-/// Between the detach and the end of that read the page is gone for everybody else already.
+/// Between the detach and the end of that read the page is gone for everybody else already; where a mapping may have written to it, that
+/// is found out first.
 #[test]
 fn pager_detach_is_seen_at_once() {
-    let mut p = paged(1);
-    p.m.supply(p.pager, p.vmo, 0..1, 5).unwrap();
+    for options in [0, 8] {
+        let mut p = paged_with(4096, options);
+        p.m.supply(p.pager, p.vmo, 0..1, 5).unwrap();
+        let threads = [p.m.thread(), p.m.thread()];
+        let (buffer, second) = (p.m.alloc(4096), p.m.alloc(4096));
+        p.m.poke(buffer, &[1; 4096]);
+        p.m.poke(second, &[1; 4096]);
+        p.m.order = Order::Held;
+        let args = [p.vmo.into(), buffer, 0, 4096];
+        p.m.begin(threads[0], N::VmoRead, &args);
+        let detach = [p.pager.into(), p.vmo.into()];
+        p.m.call_on(p.m.main.thread, N::PagerDetachVmo, &detach);
+        let args = [p.vmo.into(), second, 0, 4096];
+        let read = p.m.call_on(threads[1], N::VmoRead, &args);
+        let lost = Outcome::Value(Status::BAD_STATE.to_register());
+        match read {
+            Outcome::Blocked(token) => {
+                assert_eq!(options, 0);
+                p.m.settle();
+                assert_eq!(p.m.status(token), Status::BAD_STATE);
+            }
+            read => assert_eq!((options, read), (8, lost)),
+        }
+        p.m.settle();
+        assert_eq!(p.m.memory.page(zircon::VmoId(0), 0), None);
+    }
+}
+
+/// A mapping writes to a page while its VMO is being detached: nothing is lost.
+#[test]
+fn pager_detach_keeps_what_mappings_wrote() {
+    let mut p = paged(3);
+    p.m.supply(p.pager, p.vmo, 0..3, 5).unwrap();
+    let at = p.m.map(p.vmo, 3);
     let thread = p.m.thread();
-    let (buffer, second) = (p.m.alloc(4096), p.m.alloc(4096));
-    p.m.poke(buffer, &[1; 4096]);
-    p.m.poke(second, &[1; 4096]);
+    assert_eq!(p.m.store(thread, at, 9), Touch::Done);
     p.m.order = Order::Held;
-    let args = [p.vmo.into(), buffer, 0, 4096];
-    p.m.begin(thread, N::VmoRead, &args);
     let detach = [p.pager.into(), p.vmo.into()];
-    p.m.call_on(p.m.main.thread, N::PagerDetachVmo, &detach);
-    let args = [p.vmo.into(), second, 0, 4096];
-    let main = p.m.main.thread;
-    assert!(p.m.ends_with(main, N::VmoRead, &args, Status::BAD_STATE));
+    let token = p.m.begin(p.m.main.thread, N::PagerDetachVmo, &detach);
+    // The processor does not ask: the page is still mapped.
+    let id = p.m.kernel.mapped_run(p.m.main.process, at).unwrap().vmo;
+    p.m.memory.page_mut(id, 2).unwrap()[0] = 9;
     p.m.settle();
-    assert_eq!(p.m.memory.page(zircon::VmoId(0), 0), None);
+    p.m.order = Order::Now;
+    assert_eq!(p.m.status(token), Status::OK);
+    assert_eq!(
+        p.m.dirty_ranges(p.pager, p.vmo, 0..3),
+        [(0, 1, false), (2, 3, false)]
+    );
+    assert_eq!(p.m.vmo_read(p.vmo, 0, 1), Ok(vec![9]));
+    assert_eq!(p.m.vmo_read(p.vmo, 8192, 1), Ok(vec![9]));
+    assert_eq!(p.m.vmo_read(p.vmo, 4096, 1), Err(Status::BAD_STATE));
+    assert_eq!(p.m.vmo_info(p.vmo, 112), 0, "no reclaim");
 }
 
 /// A supply under way when the VMO is detached leaves no page behind.

@@ -37,6 +37,8 @@ pub enum Op {
         vmo: usize,
         page: u64,
         write: bool,
+        /// Pages of the VMO that stand for zeros which were read: nothing comes ahead of them, or behind.
+        blank: std::rc::Rc<[u64]>,
     },
     Pages {
         op: RangeOp,
@@ -117,7 +119,12 @@ impl Model {
                 got,
             } => self.read(wait, *vmo, (offset, length), got, error),
             Op::Write { vmo, offset, bytes } => self.write(wait, *vmo, offset, bytes, error),
-            Op::Touch { vmo, page, write } => self.touch(wait, *vmo, *page, *write, error),
+            Op::Touch {
+                vmo,
+                page,
+                write,
+                blank,
+            } => self.touch(wait, *vmo, *page, (*write, blank), error),
             Op::Pages { op, vmo, pages } => self.pages(wait, *op, *vmo, pages, error),
             Op::Zero { vmo, bytes } => self.zero(wait, *vmo, bytes.clone(), error),
             Op::Tail { vmo, offset } => self.tail(wait, *vmo, *offset, error),
@@ -252,7 +259,7 @@ impl Model {
         wait: usize,
         vmo: usize,
         page: u64,
-        write: bool,
+        (write, blank): (bool, &[u64]),
         error: Option<Status>,
     ) -> Option<End> {
         if let Some(error) = error {
@@ -264,7 +271,7 @@ impl Model {
         let (owner, at) = self.owner(vmo, page);
         // A write to what somebody knows to be zero makes that one page.
         let zero = self.shown(vmo, page) == Shown::Zero;
-        let zero = zero && !(write && self.is_zero_slot(vmo, page));
+        let zero = zero && !(write && self.is_zero_slot(vmo, page)) && !blank.contains(&page);
         let need = Need {
             write,
             end: page + 1,
@@ -275,7 +282,10 @@ impl Model {
         }
         self.vmos[owner].modified |= write;
         if zero {
-            self.come_ahead(owner, at);
+            // The pages of the owner are counted from another one.
+            let end = blank.iter().find(|blank| **blank > page).copied();
+            let end = end.map_or(u64::MAX, |end| at + (end - page));
+            self.come_ahead(owner, at, write, end);
         }
         if write {
             let byte = &mut self.page_for_write(owner, at)[TOUCHED];
@@ -284,22 +294,15 @@ impl Model {
         Some(End::Retry)
     }
 
-    /// Our own rule: zero pages come ahead of who touches pages in sequence.
-    fn come_ahead(&mut self, owner: usize, page: u64) {
+    /// Our own rule: zero pages come ahead of who touches pages in sequence. Those that are only read do not count.
+    fn come_ahead(&mut self, owner: usize, page: u64, write: bool, end: u64) {
         let count = self.count(owner);
         let ahead = self.vmos[owner].faults.plan(page, 1).min(count - page);
-        let kind = |model: &Self, at: u64| match model.vmos[owner].slots[at as usize] {
-            Slot::Zero(Dirt::Awaiting) => Some(Dirt::Dirty),
-            Slot::Zero(dirt) => Some(dirt),
-            _ => None,
-        };
-        let first = kind(self, page);
-        for at in page..page + ahead {
-            let zero = self.shown(owner, at) == Shown::Zero;
-            if at > page && (!zero || kind(self, at) != first) {
+        for at in page..(page + ahead).min(end) {
+            if !write || at > page && self.shown(owner, at) != Shown::Zero {
                 break;
             }
-            if zero {
+            if at > page {
                 self.page_for_write(owner, at);
             }
             // An interval's page is dirty with its storage: whoever asked to make it so goes on.
