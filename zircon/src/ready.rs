@@ -175,8 +175,10 @@ impl Kernel {
             Seen::Zero(owner, _, state) if owner == id && need.intent.owns() => {
                 let vmo = self.vmos.get(&id).ok_or(Status::BAD_STATE)?;
                 let noted = state == PageState::Blank && vmo.storage_writes() == Writes::Noted;
-                if need.intent == Intent::Clear && !noted {
-                    return Ok(Ready::Zeros(bytes(run)));
+                match need.intent {
+                    Intent::Clear if noted => return self.settle_blanks(token, id, first, run),
+                    Intent::Clear => return Ok(Ready::Zeros(bytes(run))),
+                    _ => {}
                 }
                 if let Some((slot, _)) = vmo.zero.containing(first) {
                     run = run.min(slot.end - first);
@@ -232,6 +234,23 @@ impl Kernel {
         run: u64,
     ) -> Result<Ready, Status> {
         self.install_zeros(token, id, first..first + run, true, PageState::Blank)
+    }
+
+    /// Finds out whether mappings wrote to pages that stood for zeros: those to which they did not go.
+    fn settle_blanks(
+        &mut self,
+        token: Token,
+        id: VmoId,
+        first: u64,
+        run: u64,
+    ) -> Result<Ready, Status> {
+        let vmo = self.vmos.get(&id).ok_or(Status::BAD_STATE)?;
+        let run = vmo.calm_run(first, run, true);
+        if run == 0 {
+            return self.ready_when_calm(id, token);
+        }
+        self.drop_unwritten(token, id, first..first + run);
+        Ok(Ready::Wait(Waiting::Memory))
     }
 
     /// Installs pages of zeros in a VMO that has nothing there.

@@ -243,7 +243,7 @@ fn a_freeze_is_one_moment_for_all_writers() {
             next += 2;
             let all = |vmo| pages(vmo, 0, 2 * PAIRS);
             memory.create(frozen, Storage::of(2 * PAIRS)).unwrap();
-            let owned = vec![0..2 * PAIRS];
+            let owned = std::iter::once(0..2 * PAIRS).collect();
             let into = frozen;
             assert_eq!(
                 memory.perform(&MemoryOp::Freeze {
@@ -258,8 +258,7 @@ fn a_freeze_is_one_moment_for_all_writers() {
             let read = |page| values(&read_page(&memory, clone, page).unwrap());
             let frozen_values: Vec<_> = (0..2 * PAIRS).map(read).collect();
             for pair in frozen_values.chunks(2) {
-                for writer in 0..WRITERS {
-                    let (first, second) = (pair[0][writer], pair[1][writer]);
+                for (&first, &second) in pair[0].iter().zip(&pair[1]) {
                     assert!(first == second || first == second + 1, "{first} {second}");
                 }
             }
