@@ -38,6 +38,15 @@ impl Random {
     }
 }
 
+/// Ends the writers, also when the test fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Host address of a page, which is placed for good.
 fn host(memory: &Memory, vmo: VmoId, page: u64) -> u64 {
     memory.window(vmo).unwrap().place_all(page, 1).unwrap()[0].host()
@@ -110,12 +119,16 @@ impl Pager<'_> {
     }
 
     fn evict(&mut self, first: u64, count: u64) {
-        let there = (first..first + count).filter(|page| self.there[*page as usize]);
-        let runs: Vec<u64> = there.collect();
-        for page in runs {
-            let stayed = self.written(MemoryOp::Evict(pages(self.vmo, page, 1)));
-            self.there[page as usize] = !stayed.is_empty();
-            self.evicted += u64::from(stayed.is_empty());
+        let mut pages_there: Vec<u64> = (first..first + count).collect();
+        pages_there.retain(|page| self.there[*page as usize]);
+        for run in pages_there.chunk_by(|page, next| page + 1 == *next) {
+            let op = MemoryOp::Evict(pages(self.vmo, run[0], run.len() as u64));
+            let stayed = self.written(op);
+            for page in run.iter().filter(|page| !stayed.contains(page)) {
+                self.there[*page as usize] = false;
+                self.evicted += 1;
+                self.check_backing(*page);
+            }
         }
     }
 
@@ -129,6 +142,19 @@ impl Pager<'_> {
         self.cut[page as usize] = before;
         self.there[page as usize] = false;
         self.backing[page as usize] = vec![0; PAGE_SIZE as usize];
+    }
+
+    /// No write goes to an absent page: the pager knows of all of them.
+    fn check_backing(&self, page: u64) {
+        let index = page as usize;
+        for (writer, found) in values(&self.backing[index]).into_iter().enumerate() {
+            let last = self.last[index][writer].load(Ordering::SeqCst);
+            let kept = found >= last || last <= self.cut[index][writer] + 1;
+            assert!(
+                kept,
+                "page {page}: writer {writer} wrote {last}, written back {found}"
+            );
+        }
     }
 
     /// Every write since the page was cut off last is there, and none from before.
@@ -176,16 +202,18 @@ fn no_write_is_lost_while_pages_are_supplied_evicted_cleaned_and_cut() {
         for writer in 0..WRITERS {
             let (last, stop) = (&last, &stop);
             scope.spawn(move || {
-                let (mut random, mut value) = (Random(writer as u64 + 1), 0);
+                let mut random = Random(writer as u64 + 1);
                 while !stop.load(Ordering::Relaxed) {
                     let page = random.below(PAGES);
-                    if put(host + page * PAGE_SIZE, writer, value + 1) {
-                        value += 1;
-                        last[page as usize][writer].store(value, Ordering::SeqCst);
+                    let last = &last[page as usize][writer];
+                    let next = last.load(Ordering::Relaxed) + 1;
+                    if put(host + page * PAGE_SIZE, writer, next) {
+                        last.store(next, Ordering::SeqCst);
                     }
                 }
             });
         }
+        let _ends = Stop(&stop);
         let (mut random, end) = (Random(99), Instant::now() + TIME);
         while Instant::now() < end {
             let page = random.below(PAGES - 8);
@@ -196,7 +224,6 @@ fn no_write_is_lost_while_pages_are_supplied_evicted_cleaned_and_cut() {
                 _ => pager.cut(CUT + random.below(PAGES - CUT)),
             }
         }
-        stop.store(true, Ordering::Relaxed);
     });
     assert!(pager.evicted > 50 && pager.written_back > 50);
     (0..PAGES).for_each(|page| pager.check(page));
@@ -233,6 +260,7 @@ fn a_freeze_is_one_moment_for_all_writers() {
                 }
             });
         }
+        let _ends = Stop(&stop);
         let (end, mut next, mut newest) = (
             Instant::now() + TIME,
             2,
@@ -287,7 +315,6 @@ fn a_freeze_is_one_moment_for_all_writers() {
             memory.destroy(frozen).unwrap();
             fork(PAIRS, PAIRS, true);
         }
-        stop.store(true, Ordering::Relaxed);
         assert!(next > 50, "{next}");
     });
     assert!(done.load(Ordering::Relaxed) > 100);
