@@ -136,7 +136,7 @@ impl Window {
         Ok(())
     }
 
-    /// Freezes what the VMO holds as `into`, which is new; the VMO shows all of that afterwards.
+    /// Freezes what the VMO holds as `into`, which is new; the VMO shows the pages that `into` has afterwards.
     pub(super) fn freeze(&self, into: &Window, owned: &[Range<u64>]) -> Result<(), OpError> {
         let _alone = self.map_alone();
         let chunks = self.chunks();
@@ -159,7 +159,7 @@ impl Window {
         }
         // If it cannot be mapped so, the private pages are had back where they were saved.
         let (kept, frozen) = self.layout().split(&private, owned);
-        let shown = Layout::showing(self.vmo, &frozen);
+        let shown = Layout::showing(self.vmo, &frozen, 0..into.size().min(ALL.end));
         if let Err(error) = self.lay_out(shown, &chunks) {
             self.lay_out(kept, &chunks)?;
             return Err(error.into());
@@ -264,10 +264,10 @@ impl Layout {
         (without(private), without(owned))
     }
 
-    /// Of a VMO that owns nothing and shows all of a frozen one.
-    fn showing(vmo: zircon::VmoId, frozen: &Layout) -> Layout {
+    /// Of a VMO that owns nothing and shows pages of a frozen one.
+    fn showing(vmo: zircon::VmoId, frozen: &Layout, pages: Range<u64>) -> Layout {
         let mut layout = Layout::new(vmo);
-        for (run, view) in frozen.shown(ALL) {
+        for (run, view) in frozen.shown(pages) {
             layout.views.insert(run, view);
         }
         layout

@@ -371,7 +371,9 @@ impl Pair {
         let parent = match of.live {
             true => of.id,
             false => {
-                let into = self.create(Writes::Exit, false, 0);
+                // What lies beyond its size is lost to all who show it.
+                let size = if from.count == 1 { 512 } else { (1 << 51) + 64 };
+                let into = self.create(Writes::Exit, false, size);
                 if let Some(into) = self.vmos.last_mut() {
                     into.frozen = true;
                 }

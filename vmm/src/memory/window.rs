@@ -65,6 +65,11 @@ impl Window {
         self.size_pages.store(pages, Ordering::Relaxed);
     }
 
+    /// What the VMO's size is said to be.
+    pub(super) fn size(&self) -> u64 {
+        self.size_pages.load(Ordering::Relaxed)
+    }
+
     /// Where its pages lie.
     pub(super) fn layout(&self) -> MutexGuard<'_, Layout> {
         self.layout.lock().unwrap_or_else(PoisonError::into_inner)
@@ -131,7 +136,7 @@ impl Window {
 
     /// The order of a chunk that holds all of a contiguous VMO, `page` included.
     fn whole(&self, page: u64, align: u32) -> Result<u32, MemoryError> {
-        let pages = self.size_pages.load(Ordering::Relaxed);
+        let pages = self.size();
         let order = order_of(pages).max(align.saturating_sub(PAGE_SHIFT));
         if order > UNIT_ORDER {
             return Err(MemoryError::Contiguous {
@@ -152,7 +157,7 @@ impl Window {
         let offset = page - unit;
         match self.find(unit) {
             None => {
-                let size = self.size_pages.load(Ordering::Relaxed);
+                let size = self.size();
                 let needed = size.saturating_sub(unit).clamp(offset + 1, UNIT_PAGES);
                 (unit, order_of(needed))
             }
