@@ -4,11 +4,13 @@
 //! guest's whole output, its end and its figures. Every run has a time limit inside the VM, and a watchdog outside.
 mod guest;
 mod guests;
+mod marked;
 mod pagers;
 mod verdicts;
 
 pub use guest::{Guest, Run, TIMEOUT};
 pub use guests::test_program;
+pub use marked::marked;
 pub use pagers::Scripted;
 pub use verdicts::Verdicts;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tests::{Guest, Run, needs_kvm};
+use tests::{Guest, Run, marked, needs_kvm};
 use vmm::{machine::KernelImage, outcome::End};
 
 /// Exit code of `hostile` for an index beyond its last variant.
@@ -171,11 +171,10 @@ fn a_call_that_takes_hours() {
 #[test]
 fn more_memory_than_there_is() {
     needs_kvm!();
-    let file = tempfile::NamedTempFile::new().unwrap();
-    file.as_file().set_len(8 << 20).unwrap();
+    let file = marked(8 << 20);
     for cpus in [1, 2] {
-        // What writers write to cannot go.
-        let guest = Guest::test("walk").args([1, 1, 2]).cpus(cpus);
+        // What writers write to cannot go, and they write for as long as somebody walks.
+        let guest = Guest::test("walk").args([100_000, 1, 2]).cpus(cpus);
         let mode = vmm::config::FileMode::CopyOnWrite;
         let run = guest.memory(1 << 20).file("data", file.path(), mode).run();
         let run = run.killed(&["ZX_EXCP_FATAL_PAGE_FAULT", "ZX_ERR_NO_MEMORY", "--memory"]);

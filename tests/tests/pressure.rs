@@ -1,27 +1,9 @@
 //! Programs that touch more than `--memory` leaves them: what a pager can supply again goes, and everything stays right.
 
-use std::{fs::File, os::unix::fs::FileExt};
-
-use tests::{Guest, Run, needs_kvm};
+use tests::{Guest, Run, marked, needs_kvm};
 use vmm::{config::FileMode, outcome::End};
 
 const PAGE: u64 = 4096;
-
-/// A sparse file as the guest `walk` wants it.
-fn marked(size: u64) -> tempfile::NamedTempFile {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    file.as_file().set_len(size).unwrap();
-    for page in (7..size / PAGE).step_by(64) {
-        mark(file.as_file(), page);
-    }
-    file
-}
-
-fn mark(file: &File, page: u64) {
-    let word = programs::page_word(1, page, 0).to_le_bytes();
-    file.write_all_at(&word, page * PAGE).unwrap();
-    file.write_all_at(&word, (page + 1) * PAGE - 8).unwrap();
-}
 
 /// The run took no more than its limit at any time, and had to evict.
 fn within(run: &Run, limit: u64) {
