@@ -3,7 +3,7 @@
 //! Locks are taken in this order and held for short, computation-only sections: page tables, core, threads, mailbox, timers. Memory is
 //! never worked on while one is held.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
@@ -32,6 +32,10 @@ pub struct Vm {
     pub(super) host_vmos: Mutex<BTreeMap<VmoId, Arc<HostVmo>>>,
     pub(super) workers: Workers,
     pub(super) stats: Arc<Stats>,
+    /// What programs wrote and nobody has taken on yet, in order: put there while the core is locked.
+    pub(super) unwritten: Mutex<VecDeque<Vec<u8>>>,
+    /// Held, and no other lock, while some of it is written.
+    pub(super) writing: Mutex<()>,
     /// What the last failed read of a host pager said.
     pub(super) pager_failure: Mutex<Option<(VmoId, String)>>,
     /// The process whose end is the end of the run.
@@ -86,6 +90,8 @@ impl Vm {
             host_vmos: Mutex::new(parts.host_vmos),
             workers: Workers::new(WORKERS),
             stats: parts.stats,
+            unwritten: Mutex::default(),
+            writing: Mutex::default(),
             pager_failure: Mutex::default(),
             program: parts.program,
             began: Instant::now(),

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use protocol::{GeneralRegs, Status};
 use zircon::{
-    Completion, Exception, ExceptionKind, OpResult, Pages, ProcessId, Storage, ThreadId, Token,
-    VmoId, Work,
+    Completion, Exception, ExceptionKind, Kernel, OpResult, Pages, ProcessId, Storage, ThreadId,
+    Token, VmoId, Work,
 };
 
 use super::emulated::{Late, LateWrites};
@@ -35,11 +35,12 @@ impl Vm {
         let own =
             |completion: &Completion| mine.is_some_and(|mine| mine.token == Some(completion.token));
         let mut result = None;
+        let mut reported = None;
         // What a run that has ended still wants is not done: a guest may have asked for hours of it.
         while !self.is_stopped() {
             let work = {
                 let mut core = self.core();
-                let work = core.next_work();
+                let mut work = core.next_work();
                 match work {
                     // While the core is locked, so that no other thread's work on the VMO comes first.
                     Some(Work::Created { vmo, storage }) => self.create_storage(vmo, storage),
@@ -48,6 +49,14 @@ impl Vm {
                     // Likewise, so that it is posted before the thread's own drain ends, whoever took it.
                     Some(Work::SetBase { thread, gs, value }) => {
                         self.post(thread, Item::SetBase { thread, gs, value }, from);
+                    }
+                    // Likewise, so that what the program writes comes out in the order in which it was written.
+                    Some(Work::DebugWrite(ref mut bytes)) => {
+                        lock(&self.unwritten).push_back(std::mem::take(bytes));
+                    }
+                    // Likewise, so that neither the end of its process nor that of its thread gets ahead of it.
+                    Some(Work::Exception(ref exception)) => {
+                        reported = self.report(&core, exception, mine);
                     }
                     // Likewise, so that nothing that follows from a thread's end gets ahead of it.
                     Some(Work::EndThread(thread)) => self.end_thread(thread, from),
@@ -108,7 +117,11 @@ impl Vm {
                         }
                     }
                 }
-                Work::Exception(exception) => self.report(&exception, mine),
+                Work::Exception(_) => {
+                    if let Some(report) = reported.take() {
+                        self.host.report(&report);
+                    }
+                }
                 Work::ProcessEnded { process, code } if process == self.program => {
                     self.stop(End::Exited(code));
                 }
@@ -119,7 +132,7 @@ impl Vm {
                         self.order_flush(order, from);
                     }
                 }
-                Work::DebugWrite(bytes) => self.host.write(&bytes),
+                Work::DebugWrite(_) => self.write_next(),
                 Work::Free(vmo) => {
                     lock(&self.host_vmos).remove(&vmo);
                     // At the end of a run vCPUs may still use the addresses; the process's end frees them.
@@ -279,7 +292,12 @@ impl Vm {
     }
 
     /// An exception that nobody handles: of the program, it is the end of the run.
-    fn report(&self, exception: &Exception, mine: Option<Mine<'_>>) {
+    fn report(
+        &self,
+        core: &Kernel,
+        exception: &Exception,
+        mine: Option<Mine<'_>>,
+    ) -> Option<String> {
         let own = mine.filter(|mine| mine.thread == Some(exception.thread));
         let registers = match (&exception.registers, own) {
             (Some(registers), _) => Some(in_machine(registers)),
@@ -302,7 +320,7 @@ impl Vm {
                 ..
             }
         );
-        if no_memory && self.core().room_left() == 0 {
+        if no_memory && core.room_left() == 0 {
             report.push_str("\nmemory     --memory is used up, and nothing can be reclaimed");
         }
         if let Some(registers) = registers {
@@ -311,8 +329,17 @@ impl Vm {
         }
         if exception.process == self.program {
             self.stop(End::Exception(report));
-        } else {
-            self.host.report(&report);
+            return None;
+        }
+        Some(report)
+    }
+
+    /// Writes the oldest of what programs have written. Each that was put there is followed by one call of this.
+    fn write_next(&self) {
+        let _alone = lock(&self.writing);
+        let bytes = lock(&self.unwritten).pop_front();
+        if let Some(bytes) = bytes {
+            self.host.write(&bytes);
         }
     }
 
