@@ -169,7 +169,10 @@ impl Kernel {
             Seen::Zero(_, _, PageState::Blank) if !need.intent.owns() => {
                 Ok(Ready::Present(bytes(run)))
             }
-            Seen::Zero(owner, _, PageState::Blank) if owner != id => {
+            Seen::Zero(owner, _, PageState::Blank)
+                if owner != id
+                    && (need.intent != Intent::Clear || self.may_hide(owner, PageState::Blank)) =>
+            {
                 self.fork(token, id, first, run)
             }
             Seen::Zero(owner, _, state) if owner == id && need.intent.owns() => {

@@ -40,8 +40,8 @@ pub(crate) fn page_round(value: u64) -> Option<u64> {
 
 impl Kernel {
     pub(crate) fn sys_vmo_set_size(&mut self, caller: Caller, raw: RawHandle, size: u64) -> Begin {
-        let (id, rights) = self.typed::<VmoId>(caller.process, raw, Rights::WRITE)?;
-        let id = self.sized(id);
+        let (called, rights) = self.typed::<VmoId>(caller.process, raw, Rights::WRITE)?;
+        let id = self.sized(called);
         let vmo = self.vmos.get(&id).ok_or(Status::INTERNAL)?;
         if !vmo.is_resizable() {
             return Err(Status::UNAVAILABLE);
@@ -56,7 +56,7 @@ impl Kernel {
             drop: 0..0,
             rest: None,
         };
-        self.begin(caller, Body::Resize(resizing), vec![id])
+        self.begin(caller, Body::Resize(resizing), vec![called, id])
     }
 
     pub(crate) fn step_resize(

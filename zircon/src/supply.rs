@@ -11,7 +11,7 @@ use protocol::{PAGE_SIZE, RawHandle, Rights, Status};
 use crate::ids::{PagerId, Token, VmoId};
 use crate::kernel::{Begin, Caller, Kernel, Started};
 use crate::look::Seen;
-use crate::memory::{MemoryOp, Pages};
+use crate::memory::{MemoryOp, Pages, Writes};
 use crate::op::{Body, OK, Op, Step, StepResult, Waiting};
 use crate::pages::PageState;
 use crate::ready::{Intent, Need, Ready};
@@ -209,7 +209,9 @@ impl Kernel {
             Seen::Page(owner, _, state) if owner == supply.aux => state != PageState::Inherited,
             Seen::Page(..) | Seen::Absent(..) => false,
             // It may have been written to through a mapping.
-            Seen::Zero(owner, _, PageState::Blank) if owner != supply.aux => false,
+            Seen::Zero(owner, _, state) if owner != supply.aux && self.may_hide(owner, state) => {
+                false
+            }
             Seen::Zero(..) | Seen::Nothing => {
                 return self.supply_zeros(token, supply, (absent, count));
             }
@@ -232,6 +234,12 @@ impl Kernel {
             self.take_away(token, aux, first..first + count);
         }
         Ok(Some(Step::Wait(Waiting::Memory)))
+    }
+
+    /// Whether a zero page of a VMO may hold something by now that a mapping wrote, and that nobody was told of.
+    pub(crate) fn may_hide(&self, owner: VmoId, state: PageState) -> bool {
+        let noted = |vmo: &crate::vmo::Vmo| vmo.storage_writes() == Writes::Noted;
+        state == PageState::Blank && self.vmos.get(&owner).is_some_and(noted)
     }
 
     /// Deals with a run of auxiliary pages that are zero.

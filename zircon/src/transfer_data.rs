@@ -203,7 +203,7 @@ impl Kernel {
             Seen::Page(owner, _, state) => owner == from && state != PageState::Inherited,
             Seen::Absent(..) => false,
             // It may have been written to through a mapping.
-            Seen::Zero(owner, _, PageState::Blank) if owner != from => false,
+            Seen::Zero(owner, _, state) if owner != from && self.may_hide(owner, state) => false,
             Seen::Zero(..) | Seen::Nothing => {
                 return self.transfer_zeros(token, transfer, (source, target));
             }

@@ -1,5 +1,7 @@
 //! `zx_vmo_create_child`: what the types have in common, references, and the tree of parents and children.
 
+use protocol::syscall::SyscallNumber as N;
+
 use super::*;
 
 const RESIZABLE: u32 = 4;
@@ -45,6 +47,24 @@ fn reference_resizes_only_with_the_right() {
     m.vmo_set_size(free, 4096).unwrap();
     assert_eq!(m.vmo_get_size(vmo), Ok(4096));
     assert_eq!(m.vmo_get_size(fixed), Ok(4096));
+}
+
+#[test]
+fn reference_lives_as_long_as_a_call_on_it() {
+    let mut m = TestMachine::new();
+    let (pager, port) = (m.pager_create(), m.port_create());
+    let root = m.pager_create_vmo(pager, 2, port, 1, PAGE_SIZE).unwrap();
+    let reference = m
+        .vmo_create_child(root, REFERENCE | RESIZABLE, 0, 0)
+        .unwrap();
+    let thread = m.thread();
+    // The rest of the page is to be zero: the page is asked for.
+    let token = m.begin(thread, N::VmoSetSize, &[reference.into(), 1]);
+    m.handle_close(reference).unwrap();
+    assert_eq!(m.vmo_info(root, CHILDREN), 1, "the call goes on");
+    m.supply(pager, root, 0..1, 7).unwrap();
+    assert_eq!(m.status(token), Status::OK);
+    assert_eq!(m.vmo_info(root, CHILDREN), 0);
 }
 
 #[test]

@@ -42,6 +42,7 @@ impl Model {
         woken.extend(self.resolve(owner, Ask::Dirty, cut, None));
         // Whom the change woke runs first if pages have to be dropped before.
         let tail = Op::Tail {
+            held: vmo,
             vmo: owner,
             offset: size,
         };
@@ -62,15 +63,21 @@ impl Model {
 
     /// What a VMO does not have any more its clones do not see either, ever again.
     fn clip_views(&mut self, owner: usize, count: u64) {
-        for vmo in &mut self.vmos {
-            if let Kind::Clone {
+        for clone in &mut self.vmos {
+            let Kind::Clone {
                 root,
                 offset,
                 visible,
-            } = &mut vmo.kind
-                && *root == owner
-            {
-                visible.end = visible.end.min(count.saturating_sub(*offset));
+            } = &clone.kind
+            else {
+                continue;
+            };
+            let cut = visible.clone().filter(|page| page + offset >= count);
+            for page in cut.filter(|_| *root == owner) {
+                let slot = &mut clone.slots[page as usize];
+                if *slot == Slot::Absent {
+                    *slot = Slot::Zero(Dirt::Clean);
+                }
             }
         }
         if let Kind::Clone { visible, .. } = &mut self.vmos[owner].kind {
@@ -118,7 +125,11 @@ impl Model {
         self.wake(woken);
         let (owner, page) = self.owner(vmo, from / PAGE_SIZE);
         let offset = page * PAGE_SIZE + from % PAGE_SIZE;
-        self.start_late(Op::Tail { vmo: owner, offset })
+        self.start_late(Op::Tail {
+            held: vmo,
+            vmo: owner,
+            offset,
+        })
     }
 
     // ---- children
@@ -146,6 +157,11 @@ impl Model {
                     ..visible.end.saturating_sub(first).min(shown),
             },
             _ => Kind::Plain,
+        };
+        // A clone that shows nothing is a VMO of zeros.
+        let kind = match kind {
+            Kind::Clone { visible, .. } if visible.is_empty() => Kind::Plain,
+            kind => kind,
         };
         let copied = match kind {
             Kind::Clone { root, .. } if root == owner => Vec::new(),
@@ -405,7 +421,10 @@ impl Model {
                 return Status::OUT_OF_RANGE;
             }
         }
-        self.move_pages(owners.1, count, owners.0);
+        // Through a slice or a reference it is the same, too.
+        if owners.0 != owners.1 {
+            self.move_pages(owners.1, count, owners.0);
+        }
         Status::OK
     }
 

@@ -155,6 +155,8 @@ pub struct Model {
     /// Operations that ran during the current step because something woke them, and whether one of them did more than look.
     ran: u64,
     acted: bool,
+    /// Something happened that the core does to an extent of its own.
+    unsure: bool,
 }
 
 impl Model {
@@ -242,6 +244,27 @@ impl Model {
         }
     }
 
+    /// Whether a VMO is a clone, or has been cloned.
+    pub fn is_cloned(&self, owner: usize) -> bool {
+        let mut clones = self.vmos.iter().filter(|vmo| !vmo.slots.is_empty());
+        let is_clone = self.vmos[owner].parent.is_some();
+        is_clone
+            || clones.any(|vmo| {
+                vmo.parent
+                    .is_some_and(|from| self.owner(from, 0).0 == owner)
+            })
+    }
+
+    /// Whether a VMO was made below a pager's and shows nothing of it: whether it is still one of that hierarchy depends, in the
+    /// core, on what its parents held.
+    pub fn is_cut_off(&self, vmo: usize) -> bool {
+        let (owner, _) = self.owner(vmo, 0);
+        let Some(parent) = self.vmos[owner].parent else {
+            return false;
+        };
+        self.root(owner).is_none() && (self.root(parent).is_some() || self.is_cut_off(parent))
+    }
+
     fn traps(&self, vmo: usize) -> bool {
         matches!(self.vmos[vmo].kind, Kind::Paged { trap: true, .. })
     }
@@ -294,11 +317,11 @@ impl Model {
 
     /// Whether the order in which operations ran during the last step, which nobody promises, could show.
     pub fn is_open(&self) -> bool {
-        self.ran > 1 && self.acted
+        self.unsure || self.ran > 1 && self.acted
     }
 
     /// A new step begins.
     pub fn begin(&mut self) {
-        (self.ran, self.acted) = (0, false);
+        (self.ran, self.acted, self.unsure) = (0, false, false);
     }
 }

@@ -52,6 +52,8 @@ pub enum Op {
     },
     /// The last part of a change of size: zeros to the end of a page.
     Tail {
+        /// The VMO of the call, and the one that holds its pages.
+        held: usize,
         vmo: usize,
         offset: u64,
     },
@@ -77,7 +79,7 @@ impl Op {
             | Op::Write { vmo, .. }
             | Op::Pages { vmo, .. }
             | Op::Zero { vmo, .. }
-            | Op::Tail { vmo, .. } => Some(*vmo),
+            | Op::Tail { held: vmo, .. } => Some(*vmo),
             Op::Touch { .. } | Op::PortWait => None,
         }
     }
@@ -127,7 +129,7 @@ impl Model {
             } => self.touch(wait, *vmo, *page, (*write, blank), error),
             Op::Pages { op, vmo, pages } => self.pages(wait, *op, *vmo, pages, error),
             Op::Zero { vmo, bytes } => self.zero(wait, *vmo, bytes.clone(), error),
-            Op::Tail { vmo, offset } => self.tail(wait, *vmo, *offset, error),
+            Op::Tail { vmo, offset, .. } => self.tail(wait, *vmo, *offset, error),
             Op::PortWait => self.take_packet().map(End::Packet),
         };
         match end {
@@ -298,6 +300,8 @@ impl Model {
     fn come_ahead(&mut self, owner: usize, page: u64, write: bool, end: u64) {
         let count = self.count(owner);
         let ahead = self.vmos[owner].faults.plan(page, 1).min(count - page);
+        // How far is not told where the core has to know more of zeros than that they are.
+        self.unsure |= write && page > 0 && self.is_cloned(owner);
         for at in page..(page + ahead).min(end) {
             if !write || at > page && self.shown(owner, at) != Shown::Zero {
                 break;
@@ -422,7 +426,10 @@ impl Model {
             return Some(OK);
         }
         match self.zero_part(wait, vmo, bytes) {
-            Ok(()) => Some(OK),
+            Ok(()) => {
+                self.vmos[vmo].modified |= !offset.is_multiple_of(PAGE_SIZE);
+                Some(OK)
+            }
             Err(end) => end.map(End::Status),
         }
     }

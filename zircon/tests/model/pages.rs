@@ -1,5 +1,6 @@
 //! What a VMO shows of a page, and how pages change.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -138,6 +139,16 @@ impl Model {
             }
         }
         out
+    }
+
+    /// Pages of storage of all VMOs.
+    pub fn resident(&self) -> u64 {
+        let slots = self.vmos.iter().flat_map(|vmo| &vmo.slots);
+        let pages = slots.filter_map(|slot| match slot {
+            Slot::Page(bytes, _) => Some(Rc::as_ptr(bytes)),
+            _ => None,
+        });
+        pages.collect::<BTreeSet<_>>().len() as u64
     }
 
     /// Pages attributed to a VMO: all, and those of them that nobody shares.

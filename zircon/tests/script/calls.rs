@@ -116,7 +116,8 @@ impl Player {
     }
 
     fn snapshot(&mut self, parent: usize, page: u64, size: u64, kind: u64, resizable: bool) {
-        if !self.model.vmos[parent].open || self.is_waited_for(parent) {
+        let left_open = self.model.is_cut_off(parent);
+        if !self.model.vmos[parent].open || self.is_waited_for(parent) || left_open {
             return;
         }
         let kind = [SNAPSHOT, AT_LEAST_ON_WRITE, MODIFIED][kind as usize];
@@ -189,7 +190,8 @@ impl Player {
     }
 
     fn pages(&mut self, op: RangeOp, vmo: usize, offset: u64, length: u64) {
-        if !self.model.vmos[vmo].open {
+        let left_open = op == RangeOp::AlwaysNeed && self.model.is_cut_off(vmo);
+        if !self.model.vmos[vmo].open || left_open {
             return;
         }
         let number = match op {
@@ -204,7 +206,10 @@ impl Player {
     }
 
     fn decommit(&mut self, vmo: usize, offset: u64, length: u64) {
-        if self.model.vmos[vmo].open {
+        let (owner, _) = self.model.owner(vmo, 0);
+        // Whether what has been cloned can be decommitted depends on what it held then.
+        let left_open = self.model.vmos[owner].parent.is_none() && self.model.is_cloned(owner);
+        if self.model.vmos[vmo].open && !left_open {
             let args = self.op_range(vmo, 2, offset, length);
             self.at_once(N::VmoOpRange, &args, |model| {
                 model.decommit(vmo, offset..offset + length)
@@ -223,7 +228,7 @@ impl Player {
     }
 
     fn dont_need(&mut self, vmo: usize, offset: u64, length: u64) {
-        if self.model.vmos[vmo].open {
+        if self.model.vmos[vmo].open && !self.model.is_cut_off(vmo) {
             let args = self.op_range(vmo, 12, offset, length);
             self.at_once(N::VmoOpRange, &args, |model| {
                 model.dont_need(vmo, offset..offset + length)
@@ -234,6 +239,9 @@ impl Player {
     fn transfer(&mut self, to: usize, at: u64, count: u64, from: usize, first: u64) {
         let open = self.model.vmos[to].open && self.model.vmos[from].open;
         if !open || self.is_waited_for(to) || self.is_waited_for(from) {
+            return;
+        }
+        if self.is_taken_oddly(from, first..first + count) {
             return;
         }
         let bytes = |pages: u64| pages * PAGE_SIZE;

@@ -72,7 +72,7 @@ calls! {
     // parent, page, pages
     Slice "slice" 4 [Vmo, Below(5), Pages],
     // parent, page, size, type, resizable
-    Snapshot "snapshot" 0 [Vmo, Below(5), Bytes, Below(3), Below(2)],
+    Snapshot "snapshot" 8 [Vmo, Below(5), Bytes, Below(3), Below(2)],
     // parent
     Reference "reference" 3 [Vmo],
     // VMO, offset, length
@@ -111,7 +111,7 @@ calls! {
     AlwaysNeed "always_need" 3 [Vmo, Bytes, Bytes],
     Prefetch "prefetch" 3 [Vmo, Bytes, Bytes],
     // destination, page, pages, source, page there
-    Transfer "transfer" 0 [Vmo, Below(5), Pages, Vmo, Below(5)],
+    Transfer "transfer" 5 [Vmo, Below(5), Pages, Vmo, Below(5)],
     // pager, and how serious this is
     ClosePager "close_pager" 1 [Pager, Below(6)],
     // VMO

@@ -1,11 +1,13 @@
 //! The calls of pagers and on ports, on both sides.
 
+use std::ops::Range;
+
 use protocol::syscall::SyscallNumber as N;
 use protocol::{PAGE_SIZE, Status};
 
 use super::player::Player;
 use super::{Call, Line};
-use crate::model::{Kind, Op, PagerOp};
+use crate::model::{Kind, Op, PagerOp, Shown};
 
 /// What a pager may fail a request with.
 const CODES: [Status; 5] = [
@@ -57,11 +59,23 @@ impl Player {
         open.then(|| self.pagers[pager])
     }
 
+    /// Whether taking these pages means to ask a pager for them, so that who does that may wait for itself; or whether what is
+    /// taken is left open: zeros of a pager's VMO that were read through a mapping may have been written to as well.
+    pub fn is_taken_oddly(&self, vmo: usize, mut pages: Range<u64>) -> bool {
+        let absent = |page| matches!(self.model.shown(vmo, page), Shown::Absent(..));
+        let read = self.model.root(vmo).map(|_| self.blank(vmo));
+        let is_read = |page| read.as_ref().is_some_and(|blank| blank.contains(&page));
+        pages.end <= self.model.count(vmo) && pages.any(|page| absent(page) || is_read(page))
+    }
+
     fn supply(&mut self, vmo: usize, page: u64, count: u64, aux: usize, at: u64) {
         let Some(pager) = self.pager_of(vmo).filter(|_| self.model.vmos[aux].open) else {
             return;
         };
         let expected = self.model.supply_check(vmo, page, count, aux, at);
+        if expected == Status::OK && self.is_taken_oddly(aux, at..at + count) {
+            return;
+        }
         let mut count = count;
         // Runs of pages that are not alike come one after another, and wake one after another.
         if expected == Status::OK && count > 0 && self.is_waited_for(vmo) {
