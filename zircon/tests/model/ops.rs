@@ -418,12 +418,13 @@ impl Model {
     }
 
     fn tail(&mut self, wait: usize, vmo: usize, offset: u64, error: Option<Status>) -> Option<End> {
-        if let Some(error) = error {
-            return Some(End::Status(error));
-        }
         let bytes = offset..offset.next_multiple_of(PAGE_SIZE);
+        // Another change has cut it off, whatever became of the page since.
         if bytes.end > self.size(vmo) {
             return Some(OK);
+        }
+        if let Some(error) = error {
+            return Some(End::Status(error));
         }
         match self.zero_part(wait, vmo, bytes) {
             Ok(()) => {
