@@ -246,7 +246,8 @@ impl Model {
 
     /// Whether a VMO is a clone, or has been cloned.
     pub fn is_cloned(&self, owner: usize) -> bool {
-        let mut clones = self.vmos.iter().filter(|vmo| !vmo.slots.is_empty());
+        let window = |vmo: &&Vmo| matches!(vmo.kind, Kind::Slice { .. } | Kind::Reference { .. });
+        let mut clones = self.vmos.iter().filter(|vmo| !window(vmo));
         let is_clone = self.vmos[owner].parent.is_some();
         is_clone
             || clones.any(|vmo| {
