@@ -167,7 +167,7 @@ impl Player {
     }
 
     fn set_size(&mut self, vmo: usize, size: u64) {
-        if self.model.vmos[vmo].open {
+        if self.model.vmos[vmo].open && !self.is_cut_oddly(vmo, size) {
             let args = [self.handles[vmo].into(), size];
             self.both(N::VmoSetSize, &args, (0, 0), |model| {
                 model.set_size(vmo, size)
@@ -176,7 +176,8 @@ impl Player {
     }
 
     fn set_stream(&mut self, vmo: usize, size: u64) {
-        if !self.model.vmos[vmo].open || self.is_waited_for(vmo) {
+        let left_open = self.is_waited_for(vmo) || self.is_cut_oddly(vmo, size);
+        if !self.model.vmos[vmo].open || left_open {
             return;
         }
         let args = [self.handles[vmo].into(), size];
@@ -219,7 +220,11 @@ impl Player {
 
     fn zero(&mut self, vmo: usize, offset: u64, length: u64) {
         // Page runs that are zeroed one after another wake one after another.
-        if self.model.vmos[vmo].open && !self.is_waited_for(vmo) {
+        let end = offset.saturating_add(length);
+        let left_open = self.is_waited_for(vmo)
+            || self.is_cut_oddly(vmo, offset)
+            || self.is_cut_oddly(vmo, end);
+        if self.model.vmos[vmo].open && !left_open {
             let args = self.op_range(vmo, 10, offset, length);
             let bytes = offset..offset + length;
             let op = Op::Zero { vmo, bytes };

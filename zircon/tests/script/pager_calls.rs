@@ -68,6 +68,15 @@ impl Player {
         pages.end <= self.model.count(vmo) && pages.any(|page| absent(page) || is_read(page))
     }
 
+    /// Whether zeroing part of the page at this byte is left open: a clone of a pager's VMO has it of its own only if the page
+    /// below is not zeros, and zeros that were read through a mapping may have been written to as well.
+    pub fn is_cut_oddly(&self, vmo: usize, byte: u64) -> bool {
+        let clone = self.model.root(vmo).is_some_and(|root| root != vmo);
+        let (page, part) = (byte / PAGE_SIZE, byte % PAGE_SIZE);
+        let inside = part != 0 && page < self.model.count(vmo);
+        clone && inside && self.model.shown(vmo, page) == Shown::Zero
+    }
+
     fn supply(&mut self, vmo: usize, page: u64, count: u64, aux: usize, at: u64) {
         let Some(pager) = self.pager_of(vmo).filter(|_| self.model.vmos[aux].open) else {
             return;
