@@ -156,6 +156,18 @@ impl Model {
         (pages.start..end).take_while(clean).count() as u64
     }
 
+    /// How many pages from this one on are zeros that the pager does not know, for one reason.
+    fn interval_run(&self, owner: usize, page: u64) -> u64 {
+        let slots = &self.vmos[owner].slots[page as usize..];
+        let untracked = |slot: &&Slot| **slot == Slot::Zero(Dirt::Untracked);
+        let dirty = |slot: &&Slot| matches!(slot, Slot::Zero(Dirt::Dirty | Dirt::Awaiting));
+        let count = match untracked(&&slots[0]) {
+            true => slots.iter().take_while(untracked).count(),
+            false => slots.iter().take_while(dirty).count(),
+        };
+        count as u64
+    }
+
     /// Makes a page ready, or waits for what has to come first.
     fn ready(&mut self, wait: usize, vmo: usize, page: u64, need: &Need) -> Ready {
         let (owner, at) = self.owner(vmo, page);
@@ -343,7 +355,10 @@ impl Model {
             let need = Need {
                 // A page that the pager did not supply gets dirty with its storage.
                 write: op == RangeOp::Commit && (!paged || interval),
-                end: pages.end,
+                end: match paged && interval {
+                    true => pages.end.min(pages.start + self.interval_run(owner, at)),
+                    false => pages.end,
+                },
                 early: false,
             };
             let skip = op == RangeOp::AlwaysNeed && self.root(vmo).is_none();

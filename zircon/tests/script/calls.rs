@@ -176,8 +176,8 @@ impl Player {
     }
 
     fn set_stream(&mut self, vmo: usize, size: u64) {
-        let left_open = self.is_waited_for(vmo) || self.is_cut_oddly(vmo, size);
-        if !self.model.vmos[vmo].open || left_open {
+        let open = self.model.vmos[vmo].open && !self.is_waited_for(vmo);
+        if !open || self.is_cut_oddly(vmo, size) {
             return;
         }
         let args = [self.handles[vmo].into(), size];
@@ -221,10 +221,9 @@ impl Player {
     fn zero(&mut self, vmo: usize, offset: u64, length: u64) {
         // Page runs that are zeroed one after another wake one after another.
         let end = offset.saturating_add(length);
-        let left_open = self.is_waited_for(vmo)
-            || self.is_cut_oddly(vmo, offset)
-            || self.is_cut_oddly(vmo, end);
-        if self.model.vmos[vmo].open && !left_open {
+        let is_cut_oddly = |at| self.is_cut_oddly(vmo, at);
+        let open = self.model.vmos[vmo].open && !self.is_waited_for(vmo);
+        if open && !is_cut_oddly(offset) && !is_cut_oddly(end) {
             let args = self.op_range(vmo, 10, offset, length);
             let bytes = offset..offset + length;
             let op = Op::Zero { vmo, bytes };

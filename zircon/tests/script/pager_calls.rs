@@ -77,6 +77,12 @@ impl Player {
         clone && inside && self.model.shown(vmo, page) == Shown::Zero
     }
 
+    /// Whether some zeros may be pages of their own, since they were read through a mapping, here or before there were clones.
+    fn has_zeros_of_two_kinds(&self, vmo: usize) -> bool {
+        let (owner, _) = self.model.owner(vmo, 0);
+        self.model.is_cloned(owner) || !self.blank(vmo).is_empty()
+    }
+
     fn supply(&mut self, vmo: usize, page: u64, count: u64, aux: usize, at: u64) {
         let Some(pager) = self.pager_of(vmo).filter(|_| self.model.vmos[aux].open) else {
             return;
@@ -88,7 +94,12 @@ impl Player {
         let mut count = count;
         // Runs of pages that are not alike come one after another, and wake one after another.
         if expected == Status::OK && count > 0 && self.is_waited_for(vmo) {
-            count = self.model.supply_run(vmo, page, count, aux, at);
+            let run = self.model.supply_run(vmo, page, count, aux, at);
+            count = if self.has_zeros_of_two_kinds(aux) {
+                1
+            } else {
+                run
+            };
         }
         let args = [
             pager.into(),
