@@ -430,3 +430,17 @@ fn a_thread_whose_faults_go_round_keeps_the_pages_of_one_instruction() {
         assert!(round < 40, "{:?}", h.there());
     }
 }
+
+#[test]
+fn candidates_named_again_and_again_are_sifted_and_the_order_stays() {
+    let mut f = full(0..4);
+    let (hint, vmo) = (VmoOp::DontNeed, f.p.vmo);
+    for _ in 0..4000 {
+        let said = f.p.m.vmo_op_range(vmo, hint, 2 * PAGE_SIZE, PAGE_SIZE);
+        assert_eq!(said, Ok(()));
+    }
+    for (page, left) in [vec![0, 1, 3], vec![1, 3], vec![3]].iter().enumerate() {
+        f.commit(page as u64).unwrap();
+        assert_eq!(f.there(), *left);
+    }
+}
