@@ -217,7 +217,7 @@ impl Kernel {
     }
 
     /// Whether a thread was started and has not ended.
-    pub fn is_running(&self, id: ThreadId) -> bool {
+    pub(crate) fn is_running(&self, id: ThreadId) -> bool {
         self.threads
             .get(&id)
             .is_some_and(|thread| thread.state == ThreadState::Running)

@@ -1,6 +1,7 @@
 //! Carrying out what the core asks for.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Instant;
 
 use protocol::{GeneralRegs, Status};
@@ -27,126 +28,165 @@ pub(super) struct Mine<'a> {
     pub registers: &'a Registers,
 }
 
+/// What is left of an item of work once the core is unlocked.
+enum Rest {
+    Nothing,
+    /// The caller's own call has ended.
+    Ended(Completion),
+    /// An exception to tell of.
+    Report(String),
+    /// Something that a program wrote waits to be written.
+    Write,
+    Work(Work),
+}
+
 impl Vm {
     /// Does everything the core has asked for so far, and what follows from it. Returns the end of the caller's own call, if it
     /// came.
     pub(super) fn drain(&self, mine: Option<Mine<'_>>) -> Option<OpResult> {
         let from = mine.map(|mine| mine.vcpu);
-        let own =
-            |completion: &Completion| mine.is_some_and(|mine| mine.token == Some(completion.token));
         let mut result = None;
-        let mut reported = None;
         // What a run that has ended still wants is not done: a guest may have asked for hours of it.
         while !self.is_stopped() {
-            let work = {
-                let mut core = self.core();
-                let mut work = core.next_work();
-                match work {
-                    // While the core is locked, so that no other thread's work on the VMO comes first.
-                    Some(Work::Created { vmo, storage }) => self.create_storage(vmo, storage),
-                    Some(Work::View { pages, of, at }) => self.view_storage(pages, of, at),
-                    Some(Work::Sized { vmo, pages }) => self.size_storage(vmo, pages),
-                    // Likewise, so that it is posted before the thread's own drain ends, whoever took it.
-                    Some(Work::SetBase { thread, gs, value }) => {
-                        self.post(thread, Item::SetBase { thread, gs, value }, from);
-                    }
-                    // Likewise, so that what the program writes comes out in the order in which it was written.
-                    Some(Work::DebugWrite(ref mut bytes)) => {
-                        lock(&self.unwritten).push_back(std::mem::take(bytes));
-                    }
-                    // Likewise, so that neither the end of its process nor that of its thread gets ahead of it.
-                    Some(Work::Exception(ref exception)) => {
-                        reported = self.report(&core, exception, mine);
-                    }
-                    // Likewise, so that nothing that follows from a thread's end gets ahead of it.
-                    Some(Work::EndThread(thread)) => self.end_thread(thread, from),
-                    // Likewise, so that the thread is not stopped before it is known how it goes on.
-                    Some(Work::Complete(end)) if end.result == OpResult::Restart && !own(&end) => {
-                        self.complete(end, from);
-                    }
-                    // Likewise, so that no older deadline is set after a newer one.
-                    None => self.arm(core.next_deadline()),
-                    _ => {}
-                }
-                work
-            };
-            let Some(work) = work else { return result };
-            match work {
-                Work::Memory(id, op) => {
-                    let done = self.memory.perform(&op);
-                    let now = self.now();
-                    self.core().memory_done(now, id, done);
-                }
-                Work::Created { .. }
-                | Work::View { .. }
-                | Work::Sized { .. }
-                | Work::SetBase { .. }
-                | Work::EndThread(_) => {}
-                Work::Complete(end) if own(&end) => {
+            match self.take_work(mine) {
+                None => break,
+                Some(Rest::Nothing) => {}
+                Some(Rest::Ended(end)) => {
                     result = Some(end.result);
                     if end.stop {
                         self.post(end.thread, Item::Stop(end.thread), from);
                     }
                 }
-                Work::Complete(end) if end.result == OpResult::Restart => {}
-                Work::Complete(end) => self.complete(end, from),
-                Work::HostRead(pages) => self.host_read(pages),
-                Work::StartThread {
-                    thread,
-                    process,
-                    registers,
-                } => self.start_thread(thread, process, &registers, from),
-                Work::StopThread(thread) => self.post(thread, Item::Stop(thread), from),
-                Work::GoThread(thread, registers) => {
-                    self.post(thread, Item::Go(thread, registers), from);
-                }
-                Work::Flush {
-                    process,
-                    start,
-                    end,
-                    token,
-                } => {
-                    let mut spaces = lock(&self.spaces);
-                    match spaces.begin_flush(process, start..end, token, self.vcpus()) {
-                        // Posted while the tables are locked, so that no newer link gets ahead of it.
-                        Some(order) => self.order_flush(order, from),
-                        None => {
-                            drop(spaces);
-                            let now = self.now();
-                            self.core().flush_done(now, token);
-                        }
-                    }
-                }
-                Work::Exception(_) => {
-                    if let Some(report) = reported.take() {
-                        self.host.report(&report);
-                    }
-                }
-                Work::ProcessEnded { process, code } if process == self.program => {
-                    self.stop(End::Exited(code));
-                }
-                Work::ProcessEnded { process, .. } => {
-                    let mut spaces = lock(&self.spaces);
-                    if let Some(order) = spaces.retire(process, self.vcpus()) {
-                        // As for any flush.
-                        self.order_flush(order, from);
-                    }
-                }
-                Work::DebugWrite(_) => self.write_next(),
-                Work::Free(vmo) => {
-                    lock(&self.host_vmos).remove(&vmo);
-                    // At the end of a run vCPUs may still use the addresses; the process's end frees them.
-                    if !self.is_stopped()
-                        && let Err(error) = self.memory.destroy(vmo)
-                    {
-                        log::error!("freeing VMO {}: {error}", vmo.0);
-                    }
-                    let now = self.now();
-                    self.core().freed(now, vmo);
-                }
+                Some(Rest::Report(report)) => self.host.report(&report),
+                Some(Rest::Write) => self.write_next(),
+                Some(Rest::Work(work)) => self.perform(work, from),
             }
         }
         result
+    }
+
+    /// Takes the next item, and does what has to be done while the core is still locked: other threads take items, too, and none that
+    /// comes later may get ahead of it.
+    fn take_work(&self, mine: Option<Mine<'_>>) -> Option<Rest> {
+        let from = mine.map(|mine| mine.vcpu);
+        let mut core = self.core();
+        let Some(work) = core.next_work() else {
+            // An older deadline is not set after a newer one.
+            self.arm(core.next_deadline());
+            return None;
+        };
+        match work {
+            // Before any work on the VMO.
+            Work::Created { vmo, storage } => self.create_storage(vmo, storage),
+            Work::View { pages, of, at } => self.view_storage(pages, of, at),
+            Work::Sized { vmo, pages } => self.size_storage(vmo, pages),
+            // What a thread gets comes in order, from where it is placed to where it ends.
+            Work::StartThread { thread, .. } => {
+                self.place(thread);
+                return Some(Rest::Work(work));
+            }
+            Work::SetBase { thread, gs, value } => {
+                self.post(thread, Item::SetBase { thread, gs, value }, from);
+            }
+            Work::StopThread(thread) => self.post(thread, Item::Stop(thread), from),
+            Work::GoThread(thread, registers) => {
+                self.post(thread, Item::Go(thread, registers), from);
+            }
+            Work::EndThread(thread) => self.end_thread(thread, from),
+            Work::Complete(end) if mine.is_some_and(|mine| mine.token == Some(end.token)) => {
+                return Some(Rest::Ended(end));
+            }
+            // What is left of an access may be memory's business. A thread that is stopped meanwhile stays so.
+            Work::Complete(ref end) if end.result == OpResult::Retry => {
+                return Some(Rest::Work(work));
+            }
+            Work::Complete(end) => self.complete(end, from),
+            // Neither the end of its process nor that of its thread gets ahead of it.
+            Work::Exception(exception) => {
+                return Some(match self.report(&core, &exception, mine) {
+                    Some(report) => Rest::Report(report),
+                    None => Rest::Nothing,
+                });
+            }
+            // What programs write comes out in the order in which it was written.
+            Work::DebugWrite(bytes) => {
+                lock(&self.unwritten).push_back(bytes);
+                return Some(Rest::Write);
+            }
+            work => return Some(Rest::Work(work)),
+        }
+        Some(Rest::Nothing)
+    }
+
+    /// Does what may take time, or needs locks that come before the core's.
+    fn perform(&self, work: Work, from: Option<u32>) {
+        match work {
+            Work::Memory(id, op) => {
+                let done = self.memory.perform(&op);
+                let now = self.now();
+                self.core().memory_done(now, id, done);
+            }
+            Work::Complete(end) => self.complete(end, from),
+            Work::HostRead(pages) => self.host_read(pages),
+            Work::StartThread {
+                thread,
+                process,
+                registers,
+            } => self.start_thread(thread, process, &registers, from),
+            Work::Flush {
+                process,
+                start,
+                end,
+                token,
+            } => self.flush(process, start..end, token, from),
+            Work::ProcessEnded { process, code } if process == self.program => {
+                self.stop(End::Exited(code));
+            }
+            Work::ProcessEnded { process, .. } => {
+                let mut spaces = lock(&self.spaces);
+                if let Some(order) = spaces.retire(process, self.vcpus()) {
+                    // As for any flush.
+                    self.order_flush(order, from);
+                }
+            }
+            Work::Free(vmo) => self.free(vmo),
+            Work::Created { .. }
+            | Work::View { .. }
+            | Work::Sized { .. }
+            | Work::SetBase { .. }
+            | Work::StopThread(_)
+            | Work::GoThread(..)
+            | Work::EndThread(_)
+            | Work::Exception(_)
+            | Work::DebugWrite(_) => {}
+        }
+    }
+
+    /// Has every vCPU forget a range of addresses.
+    fn flush(&self, process: ProcessId, range: Range<u64>, token: Token, from: Option<u32>) {
+        let mut spaces = lock(&self.spaces);
+        match spaces.begin_flush(process, range, token, self.vcpus()) {
+            // Posted while the tables are locked, so that no newer link gets ahead of it.
+            Some(order) => self.order_flush(order, from),
+            None => {
+                drop(spaces);
+                let now = self.now();
+                self.core().flush_done(now, token);
+            }
+        }
+    }
+
+    /// Gives back what a VMO that is no more held.
+    fn free(&self, vmo: VmoId) {
+        lock(&self.host_vmos).remove(&vmo);
+        // At the end of a run vCPUs may still use the addresses; the process's end frees them.
+        if !self.is_stopped()
+            && let Err(error) = self.memory.destroy(vmo)
+        {
+            log::error!("freeing VMO {}: {error}", vmo.0);
+        }
+        let now = self.now();
+        self.core().freed(now, vmo);
     }
 
     /// Tells memory of a new VMO. Nothing is allocated.
@@ -224,7 +264,7 @@ impl Vm {
         }
     }
 
-    /// Runs a new thread on the vCPU with the fewest. It may have been ended since the core asked for it.
+    /// Runs a new thread on the vCPU where it was placed. It may have been ended since the core asked for it.
     fn start_thread(
         &self,
         thread: ThreadId,
@@ -247,17 +287,11 @@ impl Vm {
                 return self.core().kill_process(now, process);
             }
         };
-        {
-            let core = self.core();
-            if !core.is_running(thread) {
-                return;
-            }
-            self.place(thread);
-        }
         let context = new_context(0, root, registers);
         self.post(thread, Item::Start(thread, Box::new(context)), from);
     }
 
+    /// A new thread goes to the vCPU with the fewest: from now on it gets what is posted for it.
     fn place(&self, thread: ThreadId) {
         let mut threads = lock(&self.threads);
         let mut load: BTreeMap<u32, usize> = (0..self.vcpus()).map(|vcpu| (vcpu, 0)).collect();

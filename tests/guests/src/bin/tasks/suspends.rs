@@ -230,6 +230,35 @@ fn in_quick_succession() -> Outcome {
     Ok(())
 }
 
+/// A thread is suspended as soon as it has been started, while others have the VMM busy.
+fn as_it_starts() -> Outcome {
+    static BUSY: AtomicU64 = AtomicU64::new(1);
+    let others = ["one", "two"].map(|name| {
+        zx::thread::spawn(name, || {
+            while BUSY.load(Relaxed) != 0 {
+                let _ = Vmo::create(PAGE_SIZE);
+            }
+        })
+    });
+    for _ in 0..100 {
+        let thread = zx::thread::spawn("started", || 7)?;
+        let Ok(token) = thread.thread().suspend() else {
+            equal!(thread.join(soon())?, 7);
+            continue;
+        };
+        thread
+            .thread()
+            .wait_handle(Signals::THREAD_SUSPENDED | Signals::TASK_TERMINATED, soon())?;
+        drop(token);
+        equal!(thread.join(soon())?, 7);
+    }
+    BUSY.store(0, Relaxed);
+    for other in others {
+        other?.join(soon())?;
+    }
+    Ok(())
+}
+
 cases! { "suspends":
     a_running_thread_stands_still
     oneself_not_supported
@@ -243,4 +272,5 @@ cases! { "suspends":
     registers
     a_process_that_starts_suspended
     in_quick_succession
+    as_it_starts
 }
