@@ -265,6 +265,28 @@ impl Kernel {
         protect: bool,
         becomes: PageState,
     ) -> Result<Ready, Status> {
+        let zero = |pages| MemoryOp::Zero { pages, protect };
+        self.install(token, id, pages, Some(becomes), zero)
+    }
+
+    /// Gives a clone pages of its own with what it shows.
+    fn fork(&mut self, token: Token, id: VmoId, first: u64, run: u64) -> Result<Ready, Status> {
+        let fork = |pages| MemoryOp::Fork {
+            pages,
+            inherited: false,
+        };
+        self.install(token, id, first..first + run, None, fork)
+    }
+
+    /// Gives the VMO pages that count, as many of these as can be had at once.
+    fn install(
+        &mut self,
+        token: Token,
+        id: VmoId,
+        pages: Range<u64>,
+        becomes: Option<PageState>,
+        op: impl FnOnce(Pages) -> MemoryOp,
+    ) -> Result<Ready, Status> {
         let vmo = self.vmos.get(&id).ok_or(Status::BAD_STATE)?;
         let (first, run) = (pages.start, pages.end - pages.start);
         let run = vmo.calm_run(first, run.min(MAX_INSTALL), true);
@@ -280,29 +302,7 @@ impl Kernel {
             first,
             count,
         };
-        let zero = MemoryOp::Zero { pages, protect };
-        self.emit_to_be(Some(token), zero, Some(becomes));
-        Ok(Ready::Wait(Waiting::Memory))
-    }
-
-    /// Gives a clone pages of its own with what it shows.
-    fn fork(&mut self, token: Token, id: VmoId, first: u64, run: u64) -> Result<Ready, Status> {
-        let vmo = self.vmos.get(&id).ok_or(Status::BAD_STATE)?;
-        let run = vmo.calm_run(first, run.min(MAX_INSTALL), true);
-        if run == 0 {
-            return self.ready_when_calm(id, token);
-        }
-        let count = match self.reserve(token, run)? {
-            Reserved::Pages(count) => count,
-            Reserved::Wait(waiting) => return Ok(Ready::Wait(waiting)),
-        };
-        let pages = Pages {
-            vmo: id,
-            first,
-            count,
-        };
-        let inherited = false;
-        self.emit(Some(token), MemoryOp::Fork { pages, inherited });
+        self.emit_to_be(Some(token), op(pages), becomes);
         Ok(Ready::Wait(Waiting::Memory))
     }
 

@@ -17,6 +17,7 @@ mod emulated;
 mod fault;
 mod mailbox;
 pub mod operands;
+mod report;
 mod run;
 mod shared;
 mod slots;
