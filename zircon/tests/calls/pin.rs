@@ -421,7 +421,7 @@ fn bti_pin_for_writing_under_trap_goes_front_to_back() {
 }
 
 #[test]
-fn bti_pin_that_fails_midway_leaves_dirty_pages_and_nothing_modified() {
+fn not_modified_partial_failed_pin_write() {
     let mut p = paged_with(2 * PAGE_SIZE, 8);
     let bti = bti(&mut p.m);
     p.m.supply(p.pager, p.vmo, 0..1, 4).unwrap();

@@ -72,7 +72,7 @@ fn task_suspend_counts_its_tokens() {
 }
 
 #[test]
-fn suspended_reader_asks_again() {
+fn suspend_read_test() {
     for via in Via::BOTH {
         let mut p = paged(2);
         let mut reader = p.m.reader(via, p.vmo, 0..1);
@@ -105,14 +105,29 @@ fn suspended_reader_withdraws_its_packet() {
     p.m.handle_close(suspended).unwrap();
 }
 
-/// A copy to the caller's memory is finished first.
 #[test]
-fn suspended_in_a_copy_ends_the_call() {
+fn suspend_commit_test() {
+    let mut p = paged(2);
+    let (handle, id) = thread(&mut p.m);
+    let args = [p.vmo.into(), 1, 0, 2 * PAGE_SIZE, 0, 0];
+    let commit = p.m.begin(id, N::VmoOpRange, &args);
+    assert_eq!(p.m.packets(p.port), [Packet::Read(7, 0, 2)]);
+    let suspended = suspend(&mut p.m, handle).unwrap();
+    assert_eq!(p.m.result(commit), Some(OpResult::Restart));
+    p.m.handle_close(suspended).unwrap();
+    let commit = p.m.begin(id, N::VmoOpRange, &args);
+    assert_eq!(p.m.packets(p.port), [Packet::Read(7, 0, 2)]);
+    p.m.supply(p.pager, p.vmo, 0..2, 3).unwrap();
+    assert_eq!(p.m.status(commit), Status::OK);
+}
+
+/// A copy between a call and the caller's memory is finished first.
+fn in_kernel(call: impl FnOnce(&mut TestMachine, u64) -> (N, Vec<u64>)) {
     let mut p = paged(2);
     let at = p.m.map(p.vmo, 1);
-    let plain = p.m.vmo(1);
+    let (number, args) = call(&mut p.m, at);
     let (handle, id) = thread(&mut p.m);
-    let call = p.m.begin(id, N::VmoRead, &[plain.into(), at, 0, 4096]);
+    let call = p.m.begin(id, number, &args);
     let token = suspend(&mut p.m, handle).unwrap();
     assert!(p.m.is_blocked(call));
     assert_eq!(p.m.signals(handle), RUNNING);
@@ -120,6 +135,20 @@ fn suspended_in_a_copy_ends_the_call() {
     assert_eq!(p.m.status(call), Status::OK);
     assert_eq!(p.m.signals(handle), SUSPENDED);
     p.m.handle_close(token).unwrap();
+}
+
+#[test]
+fn suspend_in_kernel_test() {
+    in_kernel(|m, at| {
+        let process = m.main.process_handle.into();
+        (N::ObjectGetInfo, vec![process, 2, at, PAGE_SIZE, 0, 0])
+    });
+    in_kernel(|m, at| (N::VmoRead, vec![m.vmo(1).into(), at, 0, PAGE_SIZE]));
+}
+
+#[test]
+fn suspend_in_kernel_capture_faults_test() {
+    in_kernel(|m, at| (N::VmoWrite, vec![m.vmo(1).into(), at, 0, PAGE_SIZE]));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Scenarios of arguments that are refused, of pinned pages, and of auxiliary VMOs that are mapped.
 
+use protocol::options::PagerOp;
 use protocol::syscall::SyscallNumber as N;
 use zircon::Access;
 
@@ -9,6 +10,7 @@ use crate::calls::resource::bti;
 use crate::common::{PAGE_SIZE, Packet, Rights, Status, Touch, Via};
 
 const READ: u32 = 1;
+const WRITE: u32 = 2;
 const UNBOUNDED: u32 = 16;
 
 #[test]
@@ -128,6 +130,24 @@ fn resize_blocked_pin() {
     assert_eq!(s.packets(), [Packet::Read(7, 1, 2)]);
     s.m.vmo_set_size(s.vmo, 0).unwrap();
     assert_eq!(s.m.status(token), Status::OUT_OF_RANGE);
+}
+
+/// The writeback ends before the page may become dirty again: it is clean until then.
+#[test]
+fn delayed_pin_awaiting_clean() {
+    let mut s = scene_with(1, TRAP_DIRTY);
+    let bti = bti(&mut s.m);
+    s.supply(0..1);
+    s.written(0..1, 9);
+    s.op(PagerOp::WritebackBegin, 0..1).unwrap();
+    let (token, _) = begin_pin(&mut s.m, bti, READ | WRITE, s.vmo, (0, 1));
+    assert_eq!(s.packets(), [Packet::Dirty(7, 0, 1)]);
+    s.op(PagerOp::WritebackEnd, 0..1).unwrap();
+    assert_eq!(s.dirty_ranges(), []);
+    assert!(s.m.is_blocked(token));
+    s.dirty(0..1);
+    assert_eq!(s.m.status(token), Status::OK);
+    assert_eq!(s.dirty_ranges(), [(0, 1, false)]);
 }
 
 /// The queries of a pager are for its own VMOs, also when the VMO's pager is gone.

@@ -80,28 +80,46 @@ fn detach_non_mapping_access() {
     assert_eq!(s.m.poll(&mut reader), Some(Err(Status::BAD_STATE)));
 }
 
-#[test]
-fn read_interrupted_by_close_or_detach() {
+/// The pager goes, or lets go of the VMO, when the waiting reader's packet has been read (late) or not.
+fn interrupt_a_read(close: bool, late: bool) {
     for via in Via::BOTH {
-        for (close, late) in [(false, false), (false, true), (true, false), (true, true)] {
-            let mut s = scene(1);
-            let mut reader = s.reader(via, 0..1);
-            if late {
-                assert_eq!(s.packets(), [Packet::Read(7, 0, 1)]);
-            }
-            if close {
-                s.m.handle_close(s.pager).unwrap();
-            } else {
-                s.m.pager_detach_vmo(s.pager, s.vmo).unwrap();
-            }
-            assert_eq!(s.m.poll(&mut reader), Some(Err(Status::BAD_STATE)));
-            // A mapped reader's death took the port with its process.
-            if via == Via::Read {
-                let expected: &[Packet] = if close { &[] } else { &[Packet::Complete(7)] };
-                assert_eq!(s.packets(), expected);
-            }
+        let mut s = scene(1);
+        let mut reader = s.reader(via, 0..1);
+        if late {
+            assert_eq!(s.packets(), [Packet::Read(7, 0, 1)]);
+        }
+        if close {
+            s.m.handle_close(s.pager).unwrap();
+        } else {
+            s.m.pager_detach_vmo(s.pager, s.vmo).unwrap();
+        }
+        assert_eq!(s.m.poll(&mut reader), Some(Err(Status::BAD_STATE)));
+        // A mapped reader's death took the port with its process.
+        if via == Via::Read {
+            let expected: &[Packet] = if close { &[] } else { &[Packet::Complete(7)] };
+            assert_eq!(s.packets(), expected);
         }
     }
+}
+
+#[test]
+fn read_close_interrupt_late() {
+    interrupt_a_read(true, true);
+}
+
+#[test]
+fn read_close_interrupt_early() {
+    interrupt_a_read(true, false);
+}
+
+#[test]
+fn read_detach_interrupt_late() {
+    interrupt_a_read(false, true);
+}
+
+#[test]
+fn read_detach_interrupt_early() {
+    interrupt_a_read(false, false);
 }
 
 #[test]

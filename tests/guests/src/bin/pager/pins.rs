@@ -106,6 +106,37 @@ fn not_modified_partial_failed_pin_write() -> Outcome {
     s.dirty_are(&[(0, 1, false)])
 }
 
+/// The writeback ends before the page may become dirty again: it is clean until then.
+fn delayed_pin_awaiting_clean() -> Outcome {
+    let s = scene_with(1, VmoOptions::TRAP_DIRTY)?;
+    s.supply(0..1)?;
+    s.written(0..1, 9)?;
+    s.begin(0..1)?;
+    let act = s.act(Deed::Pin(true, (0, 1)))?;
+    s.packets(&[Dirty(0, 1)])?;
+    s.end(0..1)?;
+    s.dirty_are(&[])?;
+    act.waits()?;
+    s.dirty(0..1)?;
+    act.ends(Status::OK)?;
+    s.dirty_are(&[(0, 1, false)])
+}
+
+/// What may be written to by a device stays dirty when it is written back.
+fn pinned_pages_stay_dirty(options: VmoOptions) -> Outcome {
+    let s = scene_with(3, options)?;
+    s.supply(0..3)?;
+    s.written(0..3, 9)?;
+    let (pmt, _) = pin(&s.vmo, true, (1, 2))?;
+    s.begin(0..3)?;
+    s.end(0..3)?;
+    s.dirty_are(&[(1, 2, false)])?;
+    unpin(pmt)?;
+    s.begin(0..3)?;
+    s.end(0..3)?;
+    s.dirty_are(&[])
+}
+
 /// Sharers that pin get pages of their own, at addresses of their own.
 fn pins_of_clones() -> Outcome {
     let vmo = Vmo::create(PAGE_SIZE)?;
@@ -129,7 +160,9 @@ crate::scenarios! {
     "PinnedSupplyPages" pinned_supply_pages
     "PinForWriting" pin_for_writing
     "NotModifiedPartialFailedPinWrite" not_modified_partial_failed_pin_write
+    "DelayedPinAwaitingClean" delayed_pin_awaiting_clean
     "PinsOfClones" pins_of_clones;
     reading;
-    writing;
+    writing
+    "PinnedPagesStayDirty" pinned_pages_stay_dirty;
 }

@@ -1,7 +1,9 @@
 //! Suspended threads: what they were at, and their registers.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use test_guests::{Failure, Outcome, Via, cases, check, equal, fail, pages, reader, shortly, soon};
+use test_guests::{
+    Failure, Outcome, Service, Via, cases, check, equal, fail, pages, raw, reader, shortly, soon,
+};
 use zx::{
     AsHandleRef, Handle, Mapping, PAGE_SIZE, Port, PortPacket, Signals, Status, Task, Unowned, Vmo,
     VmoOp, thread_state, time,
@@ -111,14 +113,9 @@ fn an_unseen_packet_is_withdrawn() -> Outcome {
 }
 
 /// A copy between a call and its caller's memory is not interrupted: the thread is suspended behind it.
-fn suspend_in_kernel_test() -> Outcome {
-    let (service, buffer) = paged(8)?;
-    let mapping = Mapping::read_only(&buffer, 0, PAGE_SIZE as usize)?;
-    let to = Vmo::create(PAGE_SIZE)?;
-    let (raw, address) = (to.raw_handle(), mapping.base() as u64);
-    let thread = zx::thread::spawn("writer", move || {
-        test_guests::raw::vmo_write(raw, address, 0, PAGE_SIZE)
-    })?;
+fn in_kernel(mapping: Mapping, service: &Service, buffer: &Vmo, call: InKernel) -> Outcome {
+    let address = mapping.base() as u64;
+    let thread = zx::thread::spawn("caller", move || call(address))?;
     service.expect_read(8, 0, 1)?;
     let token = thread.thread().suspend()?;
     let early = thread
@@ -126,11 +123,35 @@ fn suspend_in_kernel_test() -> Outcome {
         .wait_handle(Signals::THREAD_SUSPENDED, shortly());
     equal!(early, Err(Status::TIMED_OUT));
     equal!(thread.thread().info()?.state, thread_state::BLOCKED_PAGER);
-    service.supply(&buffer, 8, 0, 1)?;
+    service.supply(buffer, 8, 0, 1)?;
     expect_suspended(thread.thread())?;
     check!(!thread.finished_by(shortly()));
     drop(token);
     equal!(thread.join(soon())?, Status::OK);
+    Ok(())
+}
+
+/// A call with a buffer at this address.
+type InKernel = fn(u64) -> Status;
+
+fn suspend_in_kernel_test() -> Outcome {
+    let (service, buffer) = paged(8)?;
+    let mapping = Mapping::read_write(&buffer, 0, PAGE_SIZE as usize)?;
+    in_kernel(mapping, &service, &buffer, |address| {
+        let (process, basic) = (zx::process_self().raw_handle(), 2);
+        raw::object_get_info(process, basic, address, PAGE_SIZE, 0, 0)
+    })
+}
+
+fn suspend_in_kernel_capture_faults_test() -> Outcome {
+    static TO: AtomicU64 = AtomicU64::new(0);
+    let (service, buffer) = paged(8)?;
+    let mapping = Mapping::read_only(&buffer, 0, PAGE_SIZE as usize)?;
+    let to = Vmo::create(PAGE_SIZE)?;
+    TO.store(to.raw_handle().into(), Relaxed);
+    in_kernel(mapping, &service, &buffer, |address| {
+        raw::vmo_write(TO.load(Relaxed) as u32, address, 0, PAGE_SIZE)
+    })?;
     let mut bytes = [0; PAGE_SIZE as usize];
     to.read(&mut bytes, 0)?;
     pages::check_page(&bytes, Some(8), 0)
@@ -267,6 +288,7 @@ cases! { "suspends":
     suspend_commit_test
     an_unseen_packet_is_withdrawn
     suspend_in_kernel_test
+    suspend_in_kernel_capture_faults_test
     waits_are_made_again
     a_sleep_ends_late
     registers
