@@ -95,6 +95,26 @@ fn vmar_unmap_test() {
     }
 }
 
+/// What threads write comes out whole, and in the order in which they wrote it, whichever vCPU wrote it.
+#[test]
+fn lines_of_many_threads_keep_their_order() {
+    needs_kvm!();
+    for cpus in CPUS {
+        let run = Guest::test("writers")
+            .args([500])
+            .cpus(cpus)
+            .run()
+            .exited(0);
+        let lines = run.output.lines().collect::<Vec<_>>();
+        for (line, number) in lines.iter().zip(0..) {
+            let name = line.strip_prefix(&format!("{number} "));
+            let whole = name.is_some_and(|name| ["one", "two", "three"].contains(&name));
+            assert!(whole, "line {number} is {line:?}\n{run}");
+        }
+        assert_eq!(lines.len(), 500, "{run}");
+    }
+}
+
 /// Every sentence and error row of the three documents that a program can reach.
 #[test]
 fn seeds() {
