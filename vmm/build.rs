@@ -1,11 +1,11 @@
-//! Builds the guest kernel and the built-in programs, for `src/guest_image.rs` to embed.
+//! Builds the guest kernel, the built-in programs and the SDK, for `src/guest_image.rs` and `src/sdk` to embed.
 
 use std::process::ExitCode;
 
 use guest_builder::{Image, KERNEL, PROGRAMS, embed::BuildScript};
 
 fn main() -> ExitCode {
-    BuildScript::run("..", |script| {
+    BuildScript::run("..", |script| -> anyhow::Result<()> {
         let kernel = match script.replacement("ZVMM_GUEST_KERNEL")? {
             Some(path) => vec![Image {
                 name: KERNEL.package.into(),
@@ -14,6 +14,7 @@ fn main() -> ExitCode {
             None => script.build(KERNEL)?,
         };
         script.embed("kernel.rs", &kernel)?;
-        script.embed("programs.rs", &script.build(PROGRAMS)?)
+        script.embed("programs.rs", &script.build(PROGRAMS)?)?;
+        sdk_builder::pack(script.workspace(), script.out_dir())
     })
 }

@@ -1,6 +1,12 @@
 //! For build scripts: builds guests and writes the Rust source that embeds them in the crate.
 
-use std::{env, fmt::Write as _, fs, path::PathBuf, process::ExitCode};
+use std::{
+    env,
+    fmt::{Display, Write as _},
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use crate::{
     Guest, Image, Toolchain, build,
@@ -18,11 +24,17 @@ impl BuildScript {
     /// Runs the work of a build script. An error becomes an error of cargo.
     ///
     /// `workspace` is the way from the package's directory to the workspace's.
-    pub fn run(workspace: &str, work: impl FnOnce(&Self) -> Result<()>) -> ExitCode {
-        match Self::new(workspace).and_then(|script| work(&script)) {
+    pub fn run<E: Display + From<Error>>(
+        workspace: &str,
+        work: impl FnOnce(&Self) -> std::result::Result<(), E>,
+    ) -> ExitCode {
+        match Self::new(workspace)
+            .map_err(E::from)
+            .and_then(|script| work(&script))
+        {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                for line in error.to_string().lines() {
+                for line in format!("{error:#}").lines() {
                     println!("cargo::error={line}");
                 }
                 ExitCode::FAILURE
@@ -46,6 +58,16 @@ impl BuildScript {
             workspace,
             out_dir: variable("OUT_DIR")?,
         })
+    }
+
+    /// The workspace's directory.
+    pub fn workspace(&self) -> &Path {
+        &self.workspace
+    }
+
+    /// The directory for what the script makes.
+    pub fn out_dir(&self) -> &Path {
+        &self.out_dir
     }
 
     /// Builds a guest, and has cargo run the script again when what it is made of changes.

@@ -15,4 +15,5 @@ pub mod observe;
 pub mod outcome;
 pub mod pager;
 pub mod program;
+pub mod sdk;
 pub mod vm;

@@ -37,6 +37,12 @@ pub(super) enum Command {
     Doctor,
     /// List the built-in programs
     Programs,
+    /// Say where the SDK is: what programs in C, C++ and Rust are written with
+    Sdk {
+        /// Print the folder
+        #[arg(long, required = true)]
+        path: bool,
+    },
 }
 
 #[derive(Debug, Args)]

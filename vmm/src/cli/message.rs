@@ -5,7 +5,7 @@ use std::{error::Error, fmt};
 use clap::error::ErrorKind;
 
 use super::{BoxError, exit::Exit};
-use crate::pager::FileError;
+use crate::{pager::FileError, sdk};
 
 /// A failure of the command itself (not of what runs in the VM).
 #[derive(Debug)]
@@ -94,6 +94,9 @@ fn remedy(error: &(dyn Error + 'static)) -> &'static str {
     while let Some(error) = next {
         if let Some(file) = error.downcast_ref::<FileError>() {
             return file.remedy();
+        }
+        if let Some(sdk) = error.downcast_ref::<sdk::Error>() {
+            return sdk.remedy();
         }
         next = error.source();
     }

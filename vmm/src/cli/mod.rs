@@ -11,6 +11,7 @@ mod logging;
 mod message;
 mod programs;
 mod run;
+mod sdk;
 mod stats;
 mod values;
 
@@ -85,6 +86,7 @@ fn obey(
         Command::Run(args) => run::run(args, host, err),
         Command::Doctor => doctor::doctor(host, out),
         Command::Programs => programs::list(host.programs, out),
+        Command::Sdk { .. } => sdk::path(out),
     }
 }
 
