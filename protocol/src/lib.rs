@@ -29,7 +29,7 @@ mod status;
 pub mod syscall;
 pub mod vcpu;
 
-pub use object::{Koid, ObjectType, RawHandle};
+pub use object::{Koid, ObjectType, RawHandle, WaitItem};
 pub use packet::{PacketKind, PageRequestCommand, PortPacket};
 pub use policy::{PolicyAction, PolicyCode, PolicyCondition};
 pub use regs::GeneralRegs;

@@ -6,6 +6,23 @@ pub type RawHandle = u32;
 /// `zx_koid_t`: a kernel object's id, never re-used; 0 is invalid, the first real one is 1024.
 pub type Koid = u64;
 
+/// `zx_wait_item_t`: one object that `zx_object_wait_many` waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct WaitItem {
+    /// The object.
+    pub handle: RawHandle,
+    /// The signals to wait for.
+    pub waitfor: u32,
+    /// Those that were asserted when the wait ended.
+    pub pending: u32,
+}
+
+const _: () = assert!(
+    size_of::<WaitItem>() == 12,
+    "items stand in an array without gaps"
+);
+
 /// `zx_obj_type_t`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u32)]

@@ -131,6 +131,33 @@ pub mod property {
     pub const VMO_CONTENT_SIZE: u32 = 17;
 }
 
+/// `ZX_CACHE_POLICY_*`: how a VMO's memory is cached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum CachePolicy {
+    /// As memory is.
+    Cached = 0,
+    /// Not at all.
+    Uncached = 1,
+    /// As a device's registers.
+    UncachedDevice = 2,
+    /// Writes may be put together.
+    WriteCombining = 3,
+}
+
+impl CachePolicy {
+    /// The policy that a number names.
+    pub const fn from_number(number: u32) -> Option<CachePolicy> {
+        Some(match number {
+            0 => CachePolicy::Cached,
+            1 => CachePolicy::Uncached,
+            2 => CachePolicy::UncachedDevice,
+            3 => CachePolicy::WriteCombining,
+            _ => return None,
+        })
+    }
+}
+
 /// `zx_vmo_op_range` operations.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]

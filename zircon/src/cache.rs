@@ -2,34 +2,13 @@
 //!
 //! The policy is kept and decides what the calls permit; guest memory is cached all the same.
 
+use protocol::options::CachePolicy;
 use protocol::{PolicyCondition, RawHandle, Rights, Status};
 
 use crate::ids::{ObjectRef, VmoId};
 use crate::kernel::{Begin, Caller, Kernel, Started};
 use crate::resource::ResourceKind;
 use crate::vmo::VmoKind;
-
-/// `ZX_CACHE_POLICY_*`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u32)]
-pub(crate) enum CachePolicy {
-    Cached = 0,
-    Uncached = 1,
-    UncachedDevice = 2,
-    WriteCombining = 3,
-}
-
-impl CachePolicy {
-    fn from_bits(bits: u32) -> Result<Self, Status> {
-        match bits {
-            0 => Ok(CachePolicy::Cached),
-            1 => Ok(CachePolicy::Uncached),
-            2 => Ok(CachePolicy::UncachedDevice),
-            3 => Ok(CachePolicy::WriteCombining),
-            _ => Err(Status::INVALID_ARGS),
-        }
-    }
-}
 
 impl Kernel {
     /// Policy, VMO, its state: in this order.
@@ -39,7 +18,7 @@ impl Kernel {
         raw: RawHandle,
         policy: u32,
     ) -> Begin {
-        let policy = CachePolicy::from_bits(policy)?;
+        let policy = CachePolicy::from_number(policy).ok_or(Status::INVALID_ARGS)?;
         let (id, _) = self.typed::<VmoId>(caller.process, raw, Rights::MAP)?;
         let vmo = self.vmos.get_mut(&id).ok_or(Status::INTERNAL)?;
         let own = matches!(vmo.kind, VmoKind::Anonymous | VmoKind::Physical { .. });

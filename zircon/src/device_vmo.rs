@@ -7,7 +7,6 @@
 use protocol::options::VmoOptions;
 use protocol::{MAX_VMO_SIZE, PAGE_SIZE, PolicyCondition, RawHandle, Rights, Status};
 
-use crate::cache::CachePolicy;
 use crate::ids::{BtiId, ObjectRef, ProcessId, ResourceId, Token, VmoId};
 use crate::kernel::{Begin, Caller, Kernel};
 use crate::memory::{MemoryOp, MemoryResult, Pages};
@@ -15,6 +14,7 @@ use crate::op::{Body, OK, Op, Step, StepResult, Waiting};
 use crate::resource::ResourceKind;
 use crate::room::Reserved;
 use crate::vmo::{Vmo, VmoKind};
+use protocol::options::CachePolicy;
 
 /// Most pages that are installed at once.
 const STEP_PAGES: u64 = 4096;

@@ -6,7 +6,6 @@ use std::ops::Range;
 use protocol::options::VmoOptions;
 use protocol::{PAGE_SIZE, Signals};
 
-use crate::cache::CachePolicy;
 use crate::discard::Lock;
 use crate::header::Header;
 use crate::ids::{Token, VmoId};
@@ -17,6 +16,7 @@ use crate::pin::Pinned;
 use crate::sequence::Sequence;
 use crate::source::PageSource;
 use crate::zero_slots::{ZeroKind, ZeroSlots};
+use protocol::options::CachePolicy;
 
 /// A VMO.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@
 //! takes its observers back itself, and answers with what each item saw, or else with what is asserted now.
 
 use protocol::options::WAIT_MANY_MAX_ITEMS;
-use protocol::{RawHandle, Rights, Signals, Status};
+use protocol::{RawHandle, Rights, Signals, Status, WaitItem};
 
 use crate::handle::require;
 use crate::header::{Notify, Observer, ObserverId};
@@ -13,8 +13,8 @@ use crate::kernel::{Begin, Caller, Kernel};
 use crate::op::{Body, Op, Step, StepResult, Waiting};
 use crate::user::{AfterCopyIn, CopyOut, Undo};
 
-/// Bytes of a `zx_wait_item_t`: handle, signals to wait for, signals that were asserted.
-const ITEM_SIZE: u64 = 12;
+/// Bytes of one item: handle, signals to wait for, signals that were asserted.
+const ITEM_SIZE: u64 = size_of::<WaitItem>() as u64;
 
 /// A call that waits for signals.
 #[derive(Clone, Debug)]
