@@ -76,8 +76,9 @@ fn compiler(source: &Path, out: &Path) -> cc::Build {
 }
 
 /// No AVX, as in all programs; no calls of the host's C library, its stack protector included.
-const FLAGS: [&str; 6] = [
+const FLAGS: [&str; 7] = [
     "-ffreestanding",
+    "-fno-builtin",
     "-fno-stack-protector",
     "-fno-pie",
     "-fcf-protection=none",

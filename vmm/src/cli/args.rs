@@ -43,6 +43,20 @@ pub(super) enum Command {
         #[arg(long, required = true)]
         path: bool,
     },
+    /// Compile a program in C: calls gcc or clang (or $CC) with what programs need
+    #[command(disable_help_flag = true)]
+    Cc {
+        /// The compiler's arguments, as `prog.c -o prog`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        args: Vec<OsString>,
+    },
+    /// Compile a program in C++, without exceptions and RTTI: calls g++ or clang++ (or $CXX)
+    #[command(name = "c++", disable_help_flag = true)]
+    Cpp {
+        /// The compiler's arguments, as `prog.cpp -o prog`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        args: Vec<OsString>,
+    },
 }
 
 #[derive(Debug, Args)]

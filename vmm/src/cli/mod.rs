@@ -87,6 +87,8 @@ fn obey(
         Command::Doctor => doctor::doctor(host, out),
         Command::Programs => programs::list(host.programs, out),
         Command::Sdk { .. } => sdk::path(out),
+        Command::Cc { args } => sdk::compile(sdk::Language::of(&args), &args),
+        Command::Cpp { args } => sdk::compile(sdk::Language::Cpp, &args),
     }
 }
 

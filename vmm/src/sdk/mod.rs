@@ -4,6 +4,7 @@
 //! whole: every file is compared with the archive. What is missing or damaged is replaced by a fresh copy, which is
 //! complete before it gets the name; so two processes may do this at once.
 
+pub mod compiler;
 mod error;
 mod unpack;
 
