@@ -8,11 +8,12 @@
 
 #include "format.h"
 
-/* Digits of a limb, limbs of 2^53 * 5^1074 and of 2^1024, and the most digits behind the point that are not zeros. */
+/* Limbs are less than LIMB, and so is what they are multiplied by. LIMBS hold 2^53 * 5^1074, and 2^1024. */
 #define LIMB 1000000000u
 #define LIMB_DIGITS 9
 #define LIMBS 88
 #define DIGITS (LIMBS * LIMB_DIGITS + 1)
+/* More digits behind the point are not printed: those of a double are zeros by then. */
 #define MOST_PRECISION 1100
 
 /* 0.d1d2d3... * 10^point, with `count` digits; zero has none. */
@@ -40,9 +41,9 @@ static void exact(struct decimal *out, uint64_t mantissa, int exponent)
     int count = 0, scale = exponent < 0 ? -exponent : 0;
     for (; mantissa > 0; mantissa /= LIMB)
         limbs[count++] = (uint32_t)(mantissa % LIMB);
-    for (int left = scale; left > 0; left -= 13) {
+    for (int left = scale; left > 0; left -= 12) {
         uint32_t power = 1;
-        for (int i = 0; i < left && i < 13; i++)
+        for (int i = 0; i < left && i < 12; i++)
             power *= 5;
         count = multiply(limbs, count, power);
     }

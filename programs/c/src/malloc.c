@@ -132,7 +132,8 @@ static void release(struct block *block)
 {
     size_t size = size_of(block);
     char *end = (char *)block + size;
-    int pages = size >= LARGE;
+    if (size >= LARGE)
+        decommit((char *)block + SMALLEST, end);
     if (end != top && !(after(block)->size & USED)) {
         struct block *next = after(block);
         unlist(next);
@@ -146,8 +147,6 @@ static void release(struct block *block)
             block = previous;
         }
     }
-    if (pages || size >= LARGE)
-        decommit((char *)block + SMALLEST, end);
     if ((char *)block + size == top) {
         top = (char *)block;
         last = block->before;

@@ -19,7 +19,8 @@
 /* From program.ld. */
 extern const char __tls_image_start[], __tls_image_end[], __tls_end[], __tls_align[];
 
-__thread int errno;
+/* In .tdata, so that this section is there in every program, aligned as program.ld says: all places are counted from its start. */
+__attribute__((__section__(".tdata"), __aligned__(64))) __thread int errno;
 
 void __zx_thread_entry(void);
 __attribute__((__noreturn__)) void __zx_thread_leave(int *state, zx_handle_t vmar, zx_handle_t thread);

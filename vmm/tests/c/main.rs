@@ -1,0 +1,295 @@
+//! Programs in C and C++, as somebody makes them who has nothing but the `zvmm` binary and a compiler: in an empty folder,
+//! with an SDK that was never unpacked before.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+/// An empty folder, and a data folder of its own.
+struct Desk {
+    folder: tempfile::TempDir,
+}
+
+/// What a command said.
+#[derive(Debug)]
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Desk {
+    fn new() -> Desk {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("desk")).unwrap();
+        Desk { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join("desk").join(name)
+    }
+
+    /// A desk with these files of `sources`.
+    fn with(names: &[&str]) -> Desk {
+        let desk = Desk::new();
+        for name in names {
+            fs::copy(sources().join(name), desk.path(name)).unwrap();
+        }
+        desk
+    }
+
+    /// A command line; `zvmm` is the one of this build. Every run of a VM has a time limit.
+    fn command(&self, line: &str) -> Command {
+        let mut words = line.split(' ');
+        let mut command = match words.next().unwrap() {
+            "zvmm" => Command::new(env!("CARGO_BIN_EXE_zvmm")),
+            other => Command::new(other),
+        };
+        let mut words = words.peekable();
+        if words.next_if_eq(&"run").is_some() {
+            command.args(["run", "--timeout", "60s"]);
+        }
+        command
+            .args(words)
+            .current_dir(self.path(""))
+            .env("XDG_DATA_HOME", self.folder.path().join("data"))
+            .env_remove("CC")
+            .env_remove("CXX")
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn say(&self, line: &str) -> Said {
+        let output = self.command(line).output();
+        Said::from(output.unwrap_or_else(|error| panic!("{line}: {error}")))
+    }
+
+    /// It must go well, and without a word on standard error; what it printed.
+    #[track_caller]
+    fn well(&self, line: &str) -> String {
+        let said = self.say(line);
+        assert_eq!(
+            (said.code, said.err.as_str()),
+            (Some(0), ""),
+            "{line}: {said:#?}"
+        );
+        said.out
+    }
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Said {
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        Said {
+            code: output.status.code(),
+            out: text(&output.stdout),
+            err: text(&output.stderr),
+        }
+    }
+}
+
+fn sources() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c/sources")
+}
+
+/// Whether tests that boot a guest are left out.
+fn skips_kvm() -> bool {
+    let skips = std::env::var_os("ZVMM_SKIP_KVM").is_some_and(|value| value == "1");
+    if skips {
+        eprintln!("skipped: ZVMM_SKIP_KVM is set");
+    }
+    skips
+}
+
+/// The library is called even where the compiler could do its work.
+const STRICT: &str = "-O2 -fno-builtin -Wall -Wextra -Werror";
+
+/// Compiles a source, and runs it on one vCPU and on two.
+#[track_caller]
+fn prints(source: &str, expected: &str) {
+    let desk = Desk::with(&[source]);
+    desk.well(&format!("zvmm cc {source} {STRICT} -o program"));
+    if skips_kvm() {
+        return;
+    }
+    for cpus in ["1", "2"] {
+        let out = desk.well(&format!("zvmm run --cpus {cpus} ./program"));
+        assert_eq!(out, expected, "on {cpus} vCPU(s)");
+    }
+}
+
+#[test]
+fn hello() {
+    let desk = Desk::new();
+    let source = "#include <stdio.h>\nint main(void)\n{\n    printf(\"hello from C\\n\");\n}\n";
+    fs::write(desk.path("hello.c"), source).unwrap();
+    desk.well("zvmm cc hello.c -o hello");
+    if !skips_kvm() {
+        assert_eq!(desk.well("zvmm run ./hello"), "hello from C\n");
+    }
+}
+
+#[test]
+fn the_library() {
+    let desk = Desk::with(&["library.c"]);
+    desk.well(&format!("zvmm cc library.c {STRICT} -o library"));
+    if skips_kvm() {
+        return;
+    }
+    let said = desk.say("zvmm run --vmo data=zero:4K ./library -- one ");
+    assert_eq!(said.out, "all is well\nat the end\n", "{said:#?}");
+    assert_eq!(said.code, Some(5), "{said:#?}");
+}
+
+#[test]
+fn formats_are_those_of_the_host() {
+    let desk = Desk::with(&["formats.c"]);
+    desk.well("cc formats.c -fno-builtin -w -o host");
+    desk.well("zvmm cc formats.c -fno-builtin -w -o guest");
+    let expected = desk.well(&desk.path("host").display().to_string());
+    assert!(expected.lines().count() > 3000);
+    if skips_kvm() {
+        return;
+    }
+    let out = desk.well("zvmm run ./guest");
+    for (line, host) in out.lines().zip(expected.lines()) {
+        assert_eq!(line, host);
+    }
+    assert_eq!(out, expected);
+}
+
+#[test]
+fn the_heap() {
+    prints("heap.c", "the heap is well\n");
+}
+
+#[test]
+fn threads() {
+    prints("threads.c", "threads are well\n");
+}
+
+#[test]
+fn four_threads_and_a_pager() {
+    prints("pager.c", "256 pages are as they should be\n");
+}
+
+#[test]
+fn cpp() {
+    let expected = [
+        "square 5 is gone, 2 left",
+        "42 of 100",
+        "square 4 is gone, 1 left",
+        "square 3 is gone, 0 left\n",
+    ];
+    prints("objects.cpp", &expected.join("\n"));
+}
+
+#[test]
+fn a_failed_assertion_says_where() {
+    let desk = Desk::new();
+    let source =
+        "#include <assert.h>\nint main(int argc, char **argv)\n{\n    assert(argc == 5);\n}\n";
+    fs::write(desk.path("fails.c"), source).unwrap();
+    desk.well("zvmm cc fails.c -o fails");
+    if skips_kvm() {
+        return;
+    }
+    let said = desk.say("zvmm run ./fails");
+    assert_eq!(said.out, "fails.c:4: main: assertion failed: argc == 5\n");
+    assert_eq!(said.code, Some(123), "{said:#?}");
+    assert!(
+        said.err.contains("ZX_EXCP_UNDEFINED_INSTRUCTION"),
+        "{said:#?}"
+    );
+}
+
+#[test]
+fn the_compilers_errors_and_exit_code_pass_through() {
+    let desk = Desk::new();
+    fs::write(desk.path("bad.c"), "int main(void) { return nothing; }\n").unwrap();
+    let said = desk.say("zvmm cc bad.c -o bad");
+    assert_eq!(said.code, Some(1), "{said:#?}");
+    assert!(
+        said.err.contains("bad.c:1:") && !said.err.contains("zvmm:"),
+        "{said:#?}"
+    );
+    let said = desk.say("zvmm cc absent.c");
+    assert_eq!(said.code, Some(1), "{said:#?}");
+    assert!(
+        desk.well("zvmm cc --version").contains("Free Software")
+            || desk.well("zvmm cc --version").contains("clang")
+    );
+}
+
+#[test]
+fn a_compiler_that_is_not_there() {
+    let desk = Desk::new();
+    fs::write(desk.path("a.c"), "int main(void) {}\n").unwrap();
+    let none = desk.command("zvmm cc a.c").env("PATH", "/nowhere").output();
+    let said = Said::from(none.unwrap());
+    assert_eq!(said.code, Some(121));
+    assert!(
+        said.err.contains("no compiler") && said.err.contains("apt-get install gcc"),
+        "{said:#?}"
+    );
+    let named = desk.command("zvmm cc a.c").env("CC", "no-such-cc").output();
+    let said = Said::from(named.unwrap());
+    assert_eq!(said.code, Some(121));
+    assert!(said.err.contains("no-such-cc"), "{said:#?}");
+}
+
+/// In steps, as Makefiles do it.
+#[test]
+fn objects_are_linked() {
+    let desk = Desk::new();
+    fs::write(
+        desk.path("a.c"),
+        "int b(void);\nint main(void) { return b(); }\n",
+    )
+    .unwrap();
+    fs::write(desk.path("b.c"), "int b(void) { return 3; }\n").unwrap();
+    desk.well("zvmm cc -c a.c -o a.o");
+    desk.well("zvmm cc -c b.c");
+    desk.well("zvmm cc a.o b.o -o both");
+    if !skips_kvm() {
+        assert_eq!(desk.say("zvmm run ./both").code, Some(3));
+    }
+}
+
+/// The host's headers are out of reach: what is not in the SDK is not found, rather than linked wrongly.
+#[test]
+fn headers_of_the_host_are_not_seen() {
+    let desk = Desk::new();
+    for (file, header) in [("a.c", "unistd.h"), ("b.cpp", "pthread.h")] {
+        fs::write(desk.path(file), format!("#include <{header}>\n")).unwrap();
+        let said = desk.say(&format!("zvmm cc -c {file}"));
+        assert!(
+            said.code == Some(1) && said.err.contains(header),
+            "{said:#?}"
+        );
+    }
+}
+
+/// The numbers that assembly in the library repeats.
+#[test]
+fn numbers_of_the_library_are_the_protocols() {
+    use protocol::syscall::SyscallNumber;
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../programs/c/src/numbers.h");
+    let text = fs::read_to_string(path).unwrap();
+    let mut found = 0;
+    for line in text
+        .lines()
+        .filter_map(|line| line.strip_prefix("#define CALL_"))
+    {
+        let (name, number) = line.split_once(' ').unwrap();
+        let mut calls = SyscallNumber::ALL.iter();
+        let call = calls
+            .find(|call| call.name() == name.to_lowercase())
+            .unwrap();
+        assert_eq!(number, (*call as u32).to_string(), "{name}");
+        found += 1;
+    }
+    assert_eq!(found, 4);
+}
