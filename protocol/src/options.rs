@@ -260,6 +260,7 @@ impl VmarOp {
         })
     }
 }
+
 /// `zx_pager_op_range` operations.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
@@ -293,7 +294,19 @@ pub const WRITEBACK_RANGE_IS_ZERO: u64 = 1;
 /// Option of a `zx_vmo_dirty_range_t`: the range is zeros without pages.
 pub const DIRTY_RANGE_IS_ZERO: u64 = 1;
 
-/// Bytes of a `zx_vmo_dirty_range_t`: offset, length, options.
+/// `zx_vmo_dirty_range_t`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct VmoDirtyRange {
+    /// First byte.
+    pub offset: u64,
+    /// Bytes.
+    pub length: u64,
+    /// [`DIRTY_RANGE_IS_ZERO`] or 0.
+    pub options: u64,
+}
+
+/// Bytes of a [`VmoDirtyRange`].
 pub const VMO_DIRTY_RANGE_SIZE: u64 = 24;
 
 /// Option of `zx_pager_query_vmo_stats`: forget afterwards.
@@ -302,5 +315,24 @@ pub const RESET_VMO_STATS: u32 = 1;
 /// `zx_pager_vmo_stats_t.modified`: the VMO was modified.
 pub const VMO_STATS_MODIFIED: u32 = 1;
 
-/// Bytes of a `zx_pager_vmo_stats_t`.
+/// `zx_pager_vmo_stats_t`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct PagerVmoStats {
+    /// [`VMO_STATS_MODIFIED`] or 0.
+    pub modified: u32,
+}
+
+/// Bytes of a [`PagerVmoStats`].
 pub const VMO_STATS_SIZE: u64 = 4;
+
+const _: () = {
+    assert!(
+        size_of::<VmoDirtyRange>() as u64 == VMO_DIRTY_RANGE_SIZE,
+        "zx_vmo_dirty_range_t is 24 bytes"
+    );
+    assert!(
+        size_of::<PagerVmoStats>() as u64 == VMO_STATS_SIZE,
+        "zx_pager_vmo_stats_t is 4 bytes"
+    );
+};

@@ -24,6 +24,7 @@
 extern crate std;
 
 mod channel;
+mod device;
 mod event;
 mod exception;
 pub mod futex;
@@ -43,19 +44,22 @@ mod vmar;
 mod vmo;
 
 pub use channel::{Channel, MessageSize};
+pub use device::{Bti, Iommu, Pmt, Resource};
 pub use event::{Event, WaitItem, object_wait_many};
 pub use exception::Exception;
 pub use handle::{AsHandleRef, Handle, HandleBased, Unowned};
 pub use job::{Job, JobPolicyOption, policy_entry};
 pub use mapping::Mapping;
-pub use pager::Pager;
+pub use pager::{DirtyRangeCount, Pager, PagerOp, PagerWritebackBeginOptions, writeback_options};
 pub use port::Port;
 pub use protocol::exception::{self as exceptions, ExceptionInfo, ExceptionReport};
 pub use protocol::info::{
-    InfoHandleBasic, InfoProcess, InfoThread, InfoVmo, VmoInfoFlags, thread_state,
+    InfoBti, InfoHandleBasic, InfoProcess, InfoResource, InfoThread, InfoVmo, VmoInfoFlags,
+    VmoLockState, thread_state,
 };
 pub use protocol::options::{
-    ChildOptions, PagerOp, VmOptions, VmarOp, VmoOp, VmoOptions, WaitAsyncOptions, property,
+    BtiOptions, CachePolicy, ChildOptions, VmOptions, VmarOp, VmoDirtyRange, VmoOp, VmoOptions,
+    WaitAsyncOptions, property,
 };
 pub use protocol::policy::{OVERRIDE_ALLOW, OVERRIDE_DENY, PolicyBasicV2};
 pub use protocol::{

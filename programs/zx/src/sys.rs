@@ -93,6 +93,9 @@ calls! {
     vmo_write = VmoWrite(vmo: u32, buffer: u64, offset: u64, length: u64);
     vmo_get_size = VmoGetSize(vmo: u32, size: u64);
     vmo_set_size = VmoSetSize(vmo: u32, size: u64);
+    vmo_get_stream_size = VmoGetStreamSize(vmo: u32, size: u64);
+    vmo_set_stream_size = VmoSetStreamSize(vmo: u32, size: u64);
+    vmo_set_cache_policy = VmoSetCachePolicy(vmo: u32, policy: u32);
     vmo_op_range = VmoOpRange(vmo: u32, op: u32, offset: u64, length: u64, buffer: u64, buffer_size: u64);
     vmo_create_child = VmoCreateChild(vmo: u32, options: u32, offset: u64, size: u64, out: u64);
     vmo_transfer_data = VmoTransferData(to: u32, options: u32, offset: u64, length: u64, from: u32, from_offset: u64);
@@ -103,6 +106,9 @@ calls! {
     pager_create_vmo = PagerCreateVmo(pager: u32, options: u32, port: u32, key: u64, size: u64, out: u64);
     pager_detach_vmo = PagerDetachVmo(pager: u32, vmo: u32);
     pager_supply_pages = PagerSupplyPages(pager: u32, vmo: u32, offset: u64, length: u64, aux: u32, aux_offset: u64);
+    pager_op_range = PagerOpRange(pager: u32, op: u32, vmo: u32, offset: u64, length: u64, data: u64);
+    pager_query_dirty_ranges = PagerQueryDirtyRanges(pager: u32, vmo: u32, offset: u64, length: u64, buffer: u64, buffer_size: u64, actual: u64, avail: u64);
+    pager_query_vmo_stats = PagerQueryVmoStats(pager: u32, vmo: u32, options: u32, buffer: u64, buffer_size: u64);
     port_create = PortCreate(options: u32, out: u64);
     port_queue = PortQueue(port: u32, packet: u64);
     port_wait = PortWait(port: u32, deadline: i64, packet: u64);
@@ -133,6 +139,11 @@ calls! {
     exception_get_process = ExceptionGetProcess(exception: u32, out: u64);
     thread_read_state = ThreadReadState(thread: u32, kind: u32, buffer: u64, size: u64);
     thread_write_state = ThreadWriteState(thread: u32, kind: u32, buffer: u64, size: u64);
+    iommu_create = IommuCreate(resource: u32, kind: u32, descriptor: u64, descriptor_size: u64, out: u64);
+    bti_create = BtiCreate(iommu: u32, options: u32, id: u64, out: u64);
+    bti_pin = BtiPin(bti: u32, options: u32, vmo: u32, offset: u64, size: u64, addresses: u64, count: u64, pmt: u64);
+    bti_release_quarantine = BtiReleaseQuarantine(bti: u32);
+    pmt_unpin = PmtUnpin(pmt: u32);
     process_exit = ProcessExit(code: i64);
     futex_wait = FutexWait(address: u64, value: u32, reserved: u32, deadline: i64);
     futex_wake = FutexWake(address: u64, count: u32);

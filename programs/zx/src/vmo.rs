@@ -3,11 +3,11 @@
 use core::mem::size_of;
 use core::ops::Range;
 use protocol::Status;
-use protocol::info::{InfoVmo, TOPIC_VMO};
-use protocol::options::{ChildOptions, VmoOp, VmoOptions, property};
+use protocol::info::{InfoVmo, TOPIC_VMO, VmoLockState};
+use protocol::options::{CachePolicy, ChildOptions, VmoOp, VmoOptions, property};
 
 use crate::handle::{address_of, created, object};
-use crate::{AsHandleRef, sys};
+use crate::{AsHandleRef, Bti, HandleBased, Resource, sys};
 
 object! {
     /// A virtual memory object. Sizes and offsets are in bytes.
@@ -24,6 +24,34 @@ impl Vmo {
     pub fn create_with_opts(options: VmoOptions, size: u64) -> Result<Vmo, Status> {
         // SAFETY: the out-pointer is valid for the call.
         created(|out| unsafe { sys::vmo_create(size, options.bits(), out) }).map(Vmo)
+    }
+
+    /// `zx_vmo_create_contiguous`: pages that follow each other in the addresses of devices.
+    pub fn create_contiguous(bti: &Bti, size: usize, alignment_log2: u32) -> Result<Vmo, Status> {
+        let (bti, size) = (bti.raw_handle(), size as u64);
+        // SAFETY: the out-pointer is valid for the call.
+        created(|out| unsafe { sys::vmo_create_contiguous(bti, size, alignment_log2, out) })
+            .map(Vmo)
+    }
+
+    /// `zx_vmo_create_physical`: the memory at a physical address that `resource` permits.
+    pub fn create_physical(resource: &Resource, address: u64, size: usize) -> Result<Vmo, Status> {
+        let (resource, size) = (resource.raw_handle(), size as u64);
+        // SAFETY: the out-pointer is valid for the call.
+        created(|out| unsafe { sys::vmo_create_physical(resource, address, size, out) }).map(Vmo)
+    }
+
+    /// `zx_vmo_replace_as_executable`: the same VMO with the right EXECUTE; the old handle is gone in every case.
+    pub fn replace_as_executable(self, vmex: &Resource) -> Result<Vmo, Status> {
+        let (vmo, vmex) = (self.into_raw(), vmex.raw_handle());
+        // SAFETY: the out-pointer is valid for the call.
+        created(|out| unsafe { sys::vmo_replace_as_executable(vmo, vmex, out) }).map(Vmo)
+    }
+
+    /// `zx_vmo_set_cache_policy`.
+    pub fn set_cache_policy(&self, policy: CachePolicy) -> Result<(), Status> {
+        // SAFETY: the call touches no memory of the program.
+        unsafe { sys::vmo_set_cache_policy(self.raw_handle(), policy as u32).ok() }
     }
 
     /// `zx_vmo_read`: fills `buffer` from `offset` on.
@@ -55,6 +83,21 @@ impl Vmo {
         unsafe { sys::vmo_set_size(self.raw_handle(), size).ok() }
     }
 
+    /// `zx_vmo_get_stream_size`: not rounded.
+    pub fn get_stream_size(&self) -> Result<u64, Status> {
+        let mut size = 0;
+        let out = address_of(&mut size);
+        // SAFETY: `size` outlives the call.
+        unsafe { sys::vmo_get_stream_size(self.raw_handle(), out).ok()? };
+        Ok(size)
+    }
+
+    /// `zx_vmo_set_stream_size`: what lies beyond becomes zero.
+    pub fn set_stream_size(&self, size: u64) -> Result<(), Status> {
+        // SAFETY: Rust values never live in a VMO that the program maps (see `Mapping`).
+        unsafe { sys::vmo_set_stream_size(self.raw_handle(), size).ok() }
+    }
+
     /// `ZX_PROP_VMO_CONTENT_SIZE`: not rounded.
     pub fn get_content_size(&self) -> Result<u64, Status> {
         let mut value = 0u64;
@@ -77,6 +120,16 @@ impl Vmo {
         let (vmo, length) = (self.raw_handle(), range.end.saturating_sub(range.start));
         // SAFETY: Rust values never live in a VMO that the program maps (see `Mapping`).
         unsafe { sys::vmo_op_range(vmo, op as u32, range.start, length, 0, 0).ok() }
+    }
+
+    /// `zx_vmo_op_range(ZX_VMO_OP_LOCK)` of a whole discardable VMO: keeps its pages, and tells which are lost.
+    pub fn lock(&self) -> Result<VmoLockState, Status> {
+        let mut state = VmoLockState::default();
+        let (buffer, size) = (address_of(&mut state), size_of::<VmoLockState>() as u64);
+        let (vmo, length, op) = (self.raw_handle(), self.get_size()?, VmoOp::Lock as u32);
+        // SAFETY: the record outlives the call and has room for `size` bytes.
+        unsafe { sys::vmo_op_range(vmo, op, 0, length, buffer, size).ok()? };
+        Ok(state)
     }
 
     /// `zx_vmo_create_child`.

@@ -1,7 +1,8 @@
 //! How pages become dirty.
 
+use protocol::options::PagerOp;
 use test_guests::{Outcome, equal};
-use zx::{Mapping, PAGE_SIZE, PagerOp, Status, VmoOptions};
+use zx::{Mapping, PAGE_SIZE, Status, VmoOptions};
 
 use crate::scene::{Complete, Deed, Dirty, Read, scene_with};
 

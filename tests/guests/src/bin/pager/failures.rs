@@ -116,7 +116,7 @@ fn fail_redundant() -> Outcome {
 fn fail_after_detach() -> Outcome {
     let s = scene(1)?;
     s.detach()?;
-    let result = s.pager_op(zx::PagerOp::Fail, 0..1, IO.to_register());
+    let result = s.pager_op(protocol::options::PagerOp::Fail, 0..1, IO.to_register());
     equal!(result, Err(Status::BAD_STATE));
     Ok(())
 }

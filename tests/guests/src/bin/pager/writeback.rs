@@ -1,8 +1,8 @@
 //! Writing back: what BEGIN and END do to pages and to zero intervals.
 
-use protocol::options::WRITEBACK_RANGE_IS_ZERO;
+use protocol::options::{PagerOp, WRITEBACK_RANGE_IS_ZERO};
 use test_guests::{Outcome, Via, equal};
-use zx::{Mapping, PAGE_SIZE, PagerOp, Status, VmoOptions};
+use zx::{Mapping, PAGE_SIZE, Status, VmoOptions};
 
 use crate::scene::{Deed, Dirty, Read, Scene, scene_with};
 
