@@ -122,6 +122,17 @@ fn seeds() {
     all_pass(|| Guest::test("seeds"), include_str!("names/seeds.txt"));
 }
 
+/// What the `zx` crate gives a program beyond system calls.
+#[test]
+fn heap() {
+    needs_kvm!();
+    let memory = 64 << 20;
+    all_pass(
+        || Guest::test("heap").memory(memory),
+        include_str!("names/heap.txt"),
+    );
+}
+
 /// `ZX_POL_NEW_VMO` is "deny".
 #[test]
 fn seeds_where_new_vmos_are_denied() {

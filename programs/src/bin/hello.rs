@@ -1,9 +1,8 @@
 //! `hello [WORD...]`: prints a greeting, and what it was given.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
-zx::entry!(run);
-
-fn run(startup: &zx::Startup<'_>) -> i32 {
+#[zx::main]
+fn main(startup: &zx::Startup<'_>) {
     zx::print!("hello from ring 3");
     for arg in startup.args().skip(1) {
         zx::print!(" {arg}");
@@ -12,5 +11,4 @@ fn run(startup: &zx::Startup<'_>) -> i32 {
     for (name, handle) in startup.handles() {
         zx::println!("handle {name}: {handle:#x}");
     }
-    0
 }

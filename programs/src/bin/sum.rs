@@ -8,12 +8,11 @@ use core::fmt;
 use sha2::{Digest, Sha256};
 use zx::{Mapping, PAGE_SIZE, Status, Unowned, Vmo};
 
-zx::entry!(run);
-
 /// Bytes mapped at once.
 const WINDOW: u64 = 1 << 30;
 
-fn run(startup: &zx::Startup<'_>) -> i32 {
+#[zx::main]
+fn main(startup: &zx::Startup<'_>) -> i32 {
     let name = startup.arg(1).unwrap_or("data");
     let part = match (startup.arg(2), startup.arg(3), startup.arg(4)) {
         (None, None, None) => None,

@@ -15,8 +15,6 @@ use zx::{
     Vmo, VmoOptions, time,
 };
 
-zx::entry!(run);
-
 /// Key of the VMO's packets.
 const KEY: u64 = 0x75_7061_6765_7221;
 
@@ -25,7 +23,8 @@ const SERVICE_END_MILLIS: i64 = 10_000;
 
 const PAGE: usize = PAGE_SIZE as usize;
 
-fn run(startup: &zx::Startup<'_>) -> i32 {
+#[zx::main]
+fn main(startup: &zx::Startup<'_>) -> i32 {
     let argument = |n, default| startup.arg(n).map_or(Some(default), number);
     let (Some(pages @ 1..=0x10_0000), Some(seed), Some(cluster @ 1..=0x10_0000)) =
         (argument(1, 4096), argument(2, 1), argument(3, 4))

@@ -1,6 +1,6 @@
 //! Channels: messages with handles in them.
 
-use protocol::{RawHandle, Status};
+use protocol::{RawHandle, Signals, Status};
 
 use crate::handle::{address_of, object};
 use crate::{AsHandleRef, Handle, HandleBased, sys};
@@ -38,6 +38,12 @@ impl Channel {
         let (bytes, handles) = (bytes.as_ptr() as u64, raw.as_ptr() as u64);
         // SAFETY: the call only reads the bytes and the values.
         unsafe { sys::channel_write(self.raw_handle(), 0, bytes, length, handles, count).ok() }
+    }
+
+    /// `zx_object_signal_peer`: changes user signals of the other end.
+    pub fn signal_peer(&self, clear: Signals, set: Signals) -> Result<(), Status> {
+        // SAFETY: the call touches no memory of the program.
+        unsafe { sys::object_signal_peer(self.raw_handle(), clear.bits(), set.bits()).ok() }
     }
 
     /// `zx_channel_read`: the next message. Places without a handle afterwards hold 0.

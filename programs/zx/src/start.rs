@@ -1,11 +1,17 @@
 //! Program start: from the first instruction to the program's own function, and what it is given.
 //!
-//! `_start` (from [`entry!`](crate::entry)) gets the address of the start-up page in rdi and a 16-byte aligned stack.
+//! `_start` (from [`#[zx::main]`](macro@crate::main)) gets the address of the start-up page in rdi and a 16-byte aligned stack.
 
 use core::mem::{offset_of, size_of};
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+
+use alloc::collections::BTreeSet;
 use protocol::{RawHandle, STARTUP_VERSION, StartupHandle, StartupHeader};
 
-use crate::{Process, vmar};
+use crate::main_function::Main;
+use crate::sync::Mutex;
+use crate::{HandleBased, Process, vmar};
 
 /// Exit code of a program that was given no start-up page it understands.
 const START_FAILURE_EXIT_CODE: i64 = 102;
@@ -101,21 +107,49 @@ impl<'a> Startup<'a> {
     }
 }
 
+/// Where the start-up page is; set once by [`run`], before the program's own code runs.
+static PAGE: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
+
+/// Start-up handles that have an owner.
+static TAKEN: Mutex<BTreeSet<RawHandle>> = Mutex::new(BTreeSet::new());
+
+/// The start-up page at an address.
+///
+/// # Safety
+/// The page is mapped, readable and never written to.
+unsafe fn read(page: *const u8) -> Result<Startup<'static>, StartupError> {
+    // SAFETY: as the caller promises; the header says how long the page is.
+    Startup::parse(unsafe {
+        let header = page.cast::<StartupHeader>().read();
+        core::slice::from_raw_parts(page, header.size as usize)
+    })
+}
+
+/// What the program was given, from anywhere in it.
+pub fn startup() -> Option<Startup<'static>> {
+    let page = PAGE.load(Relaxed);
+    // SAFETY: `run` has set it to the page it was given, which nobody writes to.
+    (!page.is_null()).then(|| unsafe { read(page) }.ok())?
+}
+
+/// The start-up handle called `name`, with its ownership: whoever asks for it next gets nothing.
+pub fn take_startup_handle<T: HandleBased>(name: &str) -> Option<T> {
+    let handle = startup()?.handle(name)?;
+    TAKEN.lock().insert(handle).then(|| T::from_raw(handle))
+}
+
 /// Parses the start-up page, calls `main` and ends the process with its result; what [`crate::entry!`] expands to.
 ///
 /// # Safety
 /// `page` is the address of the start-up page that the VMM made.
-pub unsafe fn run(page: *const u8, main: fn(&Startup<'_>) -> i32) -> ! {
-    // SAFETY: the page is mapped, readable and never written; its header says how long it is.
-    let bytes = unsafe {
-        let header = page.cast::<StartupHeader>().read();
-        core::slice::from_raw_parts(page, header.size as usize)
-    };
-    match Startup::parse(bytes) {
+pub unsafe fn run<M>(page: *const u8, main: impl Main<M>) -> ! {
+    // SAFETY: the page is mapped, readable and never written to.
+    match unsafe { read(page) } {
         Ok(startup) => {
             let handle = |name| startup.handle(name).unwrap_or(0);
             vmar::remember(handle("vmar"), handle("process"));
-            Process::exit(i64::from(main(&startup)))
+            PAGE.store(page.cast_mut(), Relaxed);
+            Process::exit(i64::from(main.call(&startup)))
         }
         Err(error) => {
             crate::println!(
@@ -124,35 +158,6 @@ pub unsafe fn run(page: *const u8, main: fn(&Startup<'_>) -> i32) -> ! {
             Process::exit(START_FAILURE_EXIT_CODE)
         }
     }
-}
-
-/// Makes `fn(&Startup) -> i32` the program; its result is the exit code.
-///
-/// On the host the binary compiles to a program that does nothing.
-#[macro_export]
-macro_rules! entry {
-    ($main:path) => {
-        #[cfg(target_os = "none")]
-        ::core::arch::global_asm!(
-            ".globl _start",
-            "_start:",
-            "xor ebp, ebp",
-            "call {begin}",
-            "ud2",
-            begin = sym zx_begin,
-        );
-
-        #[cfg(target_os = "none")]
-        unsafe extern "C" fn zx_begin(page: *const u8) -> ! {
-            // SAFETY: rdi at the first instruction is the start-up page.
-            unsafe { $crate::run(page, $main) }
-        }
-
-        #[cfg(not(target_os = "none"))]
-        fn main() {
-            let _: fn(&$crate::Startup<'_>) -> i32 = $main;
-        }
-    };
 }
 
 #[cfg(test)]
