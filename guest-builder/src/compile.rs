@@ -23,6 +23,12 @@ const PROFILE: &str = "guest";
 /// Separates the flags in `CARGO_ENCODED_RUSTFLAGS`.
 const FLAG_SEPARATOR: &str = "\x1f";
 
+/// Options with which cargo compiles `core` for the target.
+pub(crate) const CORE_FROM_SOURCE: [&str; 2] = [
+    "-Zbuild-std=core,alloc,compiler_builtins",
+    "-Zbuild-std-features=compiler-builtins-mem",
+];
+
 /// One linked binary of a guest package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
@@ -110,11 +116,18 @@ fn inner_command(
     ]);
     command.arg(&target_dir);
     if toolchain.core == Core::FromSource {
-        command.args([
-            "-Zbuild-std=core,alloc,compiler_builtins",
-            "-Zbuild-std-features=compiler-builtins-mem",
-        ]);
+        command.args(CORE_FROM_SOURCE);
     }
+    set_environment(&mut command, toolchain);
+    // A build-dir in some configuration file would be shared with the outer cargo, and its lock too.
+    command.env("CARGO_BUILD_BUILD_DIR", &target_dir);
+    // Takes precedence over the flags of all configuration files: those are meant for the host.
+    command.env("CARGO_ENCODED_RUSTFLAGS", rustflags(workspace, toolchain));
+    command
+}
+
+/// Makes a toolchain's own environment out of this one.
+pub(crate) fn set_environment(command: &mut Command, toolchain: &Toolchain) {
     for (name, _) in env::vars_os() {
         if !inherited(&name) {
             command.env_remove(name);
@@ -124,11 +137,6 @@ fn inner_command(
         command.env("RUSTC_BOOTSTRAP", "1");
     }
     command.env("RUSTC", &toolchain.rustc);
-    // A build-dir in some configuration file would be shared with the outer cargo, and its lock too.
-    command.env("CARGO_BUILD_BUILD_DIR", &target_dir);
-    // Takes precedence over the flags of all configuration files: those are meant for the host.
-    command.env("CARGO_ENCODED_RUSTFLAGS", rustflags(workspace, toolchain));
-    command
 }
 
 /// Whether the inner cargo may see a variable of the outer one's environment.

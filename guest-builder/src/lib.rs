@@ -1,7 +1,8 @@
 //! Builds what runs inside the VM: the guest kernel, the built-in programs and the test guests.
 //!
 //! Guests are compiled for [`TARGET`] with the cargo profile `guest`, by a cargo started from a build script
-//! (`vmm/build.rs`, `tests/build.rs`) or from `cargo xtask`. The life of a guest image:
+//! (`vmm/build.rs`, `tests/build.rs`) or from `cargo xtask`. [`cargo`] does the same for programs outside the workspace,
+//! for `zvmm cargo`. The life of a guest image:
 //!
 //! 1. [`Toolchain::find`] looks for a cargo and rustc that can compile for the target ([`toolchain`]);
 //! 2. [`build`] runs it in a clean environment, into a target directory of its own ([`compile`]);
@@ -14,11 +15,13 @@ pub mod compile;
 pub mod embed;
 mod error;
 pub mod install;
+mod outside;
 mod probe;
 pub mod toolchain;
 
 pub use compile::{Image, build, clippy, target_dir};
 pub use error::{Error, Result};
+pub use outside::cargo;
 pub use toolchain::Toolchain;
 
 /// The target triple of everything that runs inside the VM.

@@ -1,10 +1,11 @@
-//! Tells the build scripts of programs, as `DEP_ZX_LINK_SCRIPT`, where their linker script is.
+//! Has programs find their linker script: by its name `zx.ld`, and, for build scripts, its path in `DEP_ZX_LINK_SCRIPT`.
 
 use std::env;
 
 fn main() {
-    println!("cargo::rerun-if-changed=link.ld");
+    println!("cargo::rerun-if-changed=zx.ld");
     if let Ok(dir) = env::var("CARGO_MANIFEST_DIR") {
-        println!("cargo::metadata=link_script={dir}/link.ld");
+        println!("cargo::rustc-link-search=native={dir}");
+        println!("cargo::metadata=link_script={dir}/zx.ld");
     }
 }

@@ -57,6 +57,21 @@ pub(super) enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         args: Vec<OsString>,
     },
+    /// Write a package for a program in Rust to a new folder
+    New {
+        /// Name of the package and of the folder
+        name: String,
+    },
+    /// Run a cargo that can compile for the guest, with any arguments
+    ///
+    /// It is the cargo of the toolchain in PATH or of /usr/bin, whichever has the target x86_64-unknown-none or the sources of
+    /// `core`; these are then compiled, too.
+    #[command(disable_help_flag = true)]
+    Cargo {
+        /// What cargo is told
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -4,7 +4,7 @@ use std::{error::Error, fmt};
 
 use clap::error::ErrorKind;
 
-use super::{BoxError, exit::Exit};
+use super::{BoxError, exit::Exit, rust::NoToolchain};
 use crate::{pager::FileError, sdk};
 
 /// A failure of the command itself (not of what runs in the VM).
@@ -97,6 +97,9 @@ fn remedy(error: &(dyn Error + 'static)) -> &'static str {
         }
         if let Some(sdk) = error.downcast_ref::<sdk::Error>() {
             return sdk.remedy();
+        }
+        if error.is::<NoToolchain>() {
+            return NoToolchain::REMEDY;
         }
         next = error.source();
     }

@@ -11,6 +11,7 @@ mod logging;
 mod message;
 mod programs;
 mod run;
+mod rust;
 mod sdk;
 mod stats;
 mod values;
@@ -89,6 +90,8 @@ fn obey(
         Command::Sdk { .. } => sdk::path(out),
         Command::Cc { args } => sdk::compile(sdk::Language::of(&args), &args),
         Command::Cpp { args } => sdk::compile(sdk::Language::Cpp, &args),
+        Command::New { name } => rust::new(&name, out),
+        Command::Cargo { args } => rust::cargo(&args),
     }
 }
 

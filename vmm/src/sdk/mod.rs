@@ -6,6 +6,7 @@
 
 pub mod compiler;
 mod error;
+mod template;
 mod unpack;
 
 use std::{
@@ -14,6 +15,7 @@ use std::{
 };
 
 pub use error::Error;
+pub use template::{TemplateError, create};
 
 /// The packed SDK.
 static ARCHIVE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sdk.tar.gz"));

@@ -9,6 +9,7 @@
 mod ends;
 mod hosts;
 mod programs;
+mod rust;
 mod stats;
 
 use std::{
