@@ -18,6 +18,19 @@ pub mod kind {
     pub const POLICY_ERROR: u32 = 0x8208;
     /// An unaligned access.
     pub const UNALIGNED_ACCESS: u32 = 0x508;
+
+    /// Zircon's name of a type.
+    pub const fn name(kind: u32) -> &'static str {
+        match kind {
+            FATAL_PAGE_FAULT => "ZX_EXCP_FATAL_PAGE_FAULT",
+            UNDEFINED_INSTRUCTION => "ZX_EXCP_UNDEFINED_INSTRUCTION",
+            SW_BREAKPOINT => "ZX_EXCP_SW_BREAKPOINT",
+            HW_BREAKPOINT => "ZX_EXCP_HW_BREAKPOINT",
+            UNALIGNED_ACCESS => "ZX_EXCP_UNALIGNED_ACCESS",
+            POLICY_ERROR => "ZX_EXCP_POLICY_ERROR",
+            _ => "ZX_EXCP_GENERAL",
+        }
+    }
 }
 
 /// `ZX_PROP_EXCEPTION_STATE`: what becomes of the thread when the exception's last handle is closed.

@@ -199,15 +199,7 @@ impl ExceptionKind {
 
     /// Zircon's name of the exception type.
     pub fn name(&self) -> &'static str {
-        match self.number() {
-            kind::FATAL_PAGE_FAULT => "ZX_EXCP_FATAL_PAGE_FAULT",
-            kind::UNDEFINED_INSTRUCTION => "ZX_EXCP_UNDEFINED_INSTRUCTION",
-            kind::SW_BREAKPOINT => "ZX_EXCP_SW_BREAKPOINT",
-            kind::HW_BREAKPOINT => "ZX_EXCP_HW_BREAKPOINT",
-            kind::UNALIGNED_ACCESS => "ZX_EXCP_UNALIGNED_ACCESS",
-            kind::POLICY_ERROR => "ZX_EXCP_POLICY_ERROR",
-            _ => "ZX_EXCP_GENERAL",
-        }
+        kind::name(self.number())
     }
 }
 

@@ -33,9 +33,13 @@ impl Channel {
 
     /// `zx_channel_write`. The handles are gone in every case.
     pub fn write<const N: usize>(&self, bytes: &[u8], handles: [Handle; N]) -> Result<(), Status> {
-        let raw = handles.map(Handle::into_raw);
-        let (length, count) = (bytes.len() as u32, N as u32);
-        let (bytes, handles) = (bytes.as_ptr() as u64, raw.as_ptr() as u64);
+        self.write_raw(bytes, &handles.map(Handle::into_raw))
+    }
+
+    /// As [`Channel::write`], with the values of handles that the caller owns and gives away.
+    pub(crate) fn write_raw(&self, bytes: &[u8], handles: &[RawHandle]) -> Result<(), Status> {
+        let (length, count) = (bytes.len() as u32, handles.len() as u32);
+        let (bytes, handles) = (bytes.as_ptr() as u64, handles.as_ptr() as u64);
         // SAFETY: the call only reads the bytes and the values.
         unsafe { sys::channel_write(self.raw_handle(), 0, bytes, length, handles, count).ok() }
     }

@@ -47,6 +47,7 @@ mod start;
 pub mod sync;
 pub mod sys;
 mod task;
+pub mod testing;
 pub mod thread;
 pub mod time;
 mod vmar;
@@ -67,6 +68,7 @@ pub use protocol::info::{
     InfoBti, InfoHandleBasic, InfoProcess, InfoResource, InfoThread, InfoVmo, VmoInfoFlags,
     VmoLockState, thread_state,
 };
+pub use protocol::maps::{InfoMaps, InfoMapsMapping, InfoVmar};
 pub use protocol::options::{
     BtiOptions, CachePolicy, ChildOptions, VmOptions, VmarOp, VmoDirtyRange, VmoOp, VmoOptions,
     WaitAsyncOptions, property,

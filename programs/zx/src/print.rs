@@ -1,6 +1,7 @@
 //! `print!` and `println!` through `zx_debug_write`: one call per line, so that lines of threads do not mix.
 
 use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::sys;
 
@@ -57,7 +58,31 @@ impl<S: FnMut(&[u8])> Drop for LineBuffer<S> {
     }
 }
 
+/// Whether lines are comments of TAP, and whether one has been begun.
+static COMMENTS: AtomicBool = AtomicBool::new(false);
+static BEGUN: AtomicBool = AtomicBool::new(false);
+
+/// From now on lines begin with `# `: they are what a test says, not the runner.
+pub(crate) fn comment_out() {
+    COMMENTS.store(true, Relaxed);
+}
+
 fn debug_write(text: &[u8]) {
+    if !COMMENTS.load(Relaxed) {
+        return debug_write_raw(text);
+    }
+    let mut line = [0; LINE + 2];
+    let begun = BEGUN.swap(text.last() != Some(&b'\n'), Relaxed);
+    let mark: &[u8] = if begun { b"" } else { b"# " };
+    let bytes = mark.iter().chain(text);
+    let length = mark.len() + text.len();
+    line.iter_mut()
+        .zip(bytes)
+        .for_each(|(to, from)| *to = *from);
+    debug_write_raw(line.get(..length).unwrap_or(text));
+}
+
+fn debug_write_raw(text: &[u8]) {
     // SAFETY: the call only reads the text.
     let _ = unsafe { sys::debug_write(text.as_ptr() as u64, text.len() as u64) };
 }

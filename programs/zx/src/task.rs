@@ -1,6 +1,7 @@
 //! Processes and threads as objects. Starting a thread on a Rust closure: [`crate::thread`].
 
 use protocol::info::{InfoProcess, InfoThread, TOPIC_PROCESS, TOPIC_THREAD};
+use protocol::maps::{InfoMaps, TOPIC_PROCESS_MAPS};
 use protocol::options::property;
 use protocol::regs::state_kind;
 use protocol::{GeneralRegs, Status};
@@ -81,6 +82,16 @@ impl Process {
         // SAFETY: the record outlives the call and has room for `size` bytes.
         unsafe { sys::object_get_info(self.raw_handle(), TOPIC_PROCESS, buffer, size, 0, 0).ok()? };
         Ok(info)
+    }
+
+    /// `zx_object_get_info(ZX_INFO_PROCESS_MAPS)`: the nodes of its address space, as many as `maps` has room for.
+    pub fn info_maps<'a>(&self, maps: &'a mut [InfoMaps]) -> Result<&'a [InfoMaps], Status> {
+        let (buffer, size) = (maps.as_mut_ptr() as u64, size_of_val(maps) as u64);
+        let (mut actual, topic) = (0u64, TOPIC_PROCESS_MAPS);
+        let (process, out) = (self.raw_handle(), address_of(&mut actual));
+        // SAFETY: the records and the count outlive the call.
+        unsafe { sys::object_get_info(process, topic, buffer, size, out, 0).ok()? };
+        Ok(maps.get(..actual as usize).unwrap_or(maps))
     }
 
     /// `zx_process_exit` of the calling process.
