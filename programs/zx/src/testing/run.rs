@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use protocol::exception::state;
 use protocol::{Signals, Status};
 
 use crate::{
@@ -69,7 +70,6 @@ pub(super) fn verdict(image: &Image, index: usize, test: &Test) -> Result<Verdic
     let deadline = time::after_millis(test.limit_millis);
     let started = image.start(&job, test.name, &index.to_le_bytes())?;
     let reason = watch(&started, deadline, test);
-    // A thread that stands in an exception ends as well, and nobody reports it.
     job.kill()?;
     started
         .process
@@ -94,6 +94,8 @@ fn watch(started: &Started, deadline: i64, test: &Test) -> Result<Option<Reason>
     // A crash comes before the end that it brings.
     if let Ok((_, exception)) = Exception::read(&started.exceptions) {
         let thread = exception.get_thread()?;
+        // So that nobody else handles or reports it when it is closed here.
+        exception.set_exception_state(state::THREAD_EXIT)?;
         let crash = Crash::from_report(&thread.exception_report()?);
         if announced == Some(crash) {
             return Ok(None);
