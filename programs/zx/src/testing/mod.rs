@@ -26,8 +26,8 @@
 //! A test fails when it panics, returns an error or a code other than 0, crashes without having announced that, or is not over
 //! when its time is. It finds the program's arguments and start-up handles, and statics as they are at the start of a program.
 //!
-//! The life of a test: the runner has copied the program's segments before anything else happened ([`image`]); it makes a job with a
-//! process of these segments, which gets its start-up handles through a channel ([`child`]) and begins at `_start` as
+//! The life of a test: the runner has copied the program's segments before anything else happened (`image`); it makes a job with a
+//! process of these segments, which gets its start-up handles through a channel (`child`) and begins at `_start` as
 //! every program does; the runner waits for the process's end, its exception or the time limit, and kills the job.
 //!
 //! The verdicts are printed in TAP ([Test Anything Protocol](https://testanything.org)), what tests print as its
