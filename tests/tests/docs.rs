@@ -171,6 +171,18 @@ fn every_system_call_is_listed() {
     assert!(calls >= 35, "only {calls} system calls");
 }
 
+/// Each system call has a method in the crate `zx`, or docs/sdk.md says why it has none.
+#[test]
+fn every_system_call_has_a_method() {
+    let page = read("docs/sdk.md");
+    let sources: String = sources("programs/zx/src").concat();
+    for call in protocol::syscall::SyscallNumber::ALL {
+        let name = call.name();
+        let method = sources.contains(&format!("sys::{name}("));
+        assert!(method || page.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
 /// Relative links of the documents lead to files.
 #[test]
 fn links_lead_somewhere() {

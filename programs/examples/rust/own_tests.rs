@@ -5,7 +5,7 @@
 #![no_std]
 #![no_main]
 
-use zx::{ChildOptions, Mapping, PAGE_SIZE, Status, Vmo, testing};
+use zx::{VmoChildOptions, Mapping, PAGE_SIZE, Status, Vmo, testing};
 
 zx::tests! {
     a_snapshot_keeps_what_it_saw,
@@ -16,7 +16,7 @@ zx::tests! {
 fn a_snapshot_keeps_what_it_saw() -> Result<(), Status> {
     let vmo = Vmo::create(PAGE_SIZE)?;
     vmo.write(b"before", 0)?;
-    let snapshot = vmo.create_child(ChildOptions::SNAPSHOT, 0, PAGE_SIZE)?;
+    let snapshot = vmo.create_child(VmoChildOptions::SNAPSHOT, 0, PAGE_SIZE)?;
     vmo.write(b"after", 0)?;
     let mut text = [0; 6];
     snapshot.read(&mut text, 0)?;

@@ -65,13 +65,16 @@ pub use pager::{DirtyRangeCount, Pager, PagerOp, PagerWritebackBeginOptions, wri
 pub use port::Port;
 pub use protocol::exception::{self as exceptions, ExceptionInfo, ExceptionReport};
 pub use protocol::info::{
-    InfoBti, InfoHandleBasic, InfoProcess, InfoResource, InfoThread, InfoVmo, VmoInfoFlags,
-    VmoLockState, thread_state,
+    InfoBti as BtiInfo, InfoHandleBasic as HandleBasicInfo, InfoJob as JobInfo,
+    InfoProcess as ProcessInfo, InfoResource as ResourceInfo, InfoThread as ThreadInfo,
+    InfoVmo as VmoInfo, VmoInfoFlags, VmoLockState, thread_state,
 };
-pub use protocol::maps::{InfoMaps, InfoMapsMapping, InfoVmar};
+pub use protocol::maps::{
+    InfoMaps as MapInfo, InfoMapsMapping as MappingDetails, InfoVmar as VmarInfo,
+};
 pub use protocol::options::{
-    BtiOptions, CachePolicy, ChildOptions, VmOptions, VmarOp, VmoDirtyRange, VmoOp, VmoOptions,
-    WaitAsyncOptions, property,
+    BtiOptions, CachePolicy, ChildOptions as VmoChildOptions, VmOptions as VmarFlags, VmarOp,
+    VmoDirtyRange, VmoOp, VmoOptions, WaitAsyncOptions as WaitAsyncOpts, property,
 };
 pub use protocol::policy::{OVERRIDE_ALLOW, OVERRIDE_DENY, PolicyBasicV2};
 pub use protocol::{
@@ -84,3 +87,10 @@ pub use task::{Process, Task, Thread};
 pub use vmar::{Vmar, process_self, vmar_root_self};
 pub use vmo::Vmo;
 pub use zx_macros::main;
+
+/// The names of the crate `protocol`, which this tree's own test programs use.
+#[doc(hidden)]
+pub use protocol::{
+    info::{InfoHandleBasic, InfoProcess, InfoVmo},
+    options::{ChildOptions, VmOptions, WaitAsyncOptions},
+};
