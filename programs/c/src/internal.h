@@ -38,8 +38,8 @@ int __zx_format(__zx_sink_t sink, void *to, const char *format, va_list args);
 
 /* Writes all of it to the debug log. */
 void __zx_debug_log(const char *text, size_t size);
-
-/* Handles of start-up. */
-void __zx_startup_read(const void *page);
+/* From now on what is printed are comments of TAP: each line begins with "# ". A failed assertion is no exception, which may have been
+   announced, but an exit code. */
+void __zx_in_test(void);
 
 #endif

@@ -3,19 +3,8 @@
 #include <string.h>
 
 #include "internal.h"
+#include "startup.h"
 
-/* The start-up page: docs/abi.md. */
-struct header {
-    uint32_t version, size, handle_count, handles_offset, arg_count, args_offset;
-};
-
-struct named_handle {
-    char name[ZX_MAX_NAME_LEN];
-    zx_handle_t handle;
-    uint32_t type;
-};
-
-#define STARTUP_VERSION 1
 #define EXIT_NO_STARTUP 102
 #define MAX_HANDLES 128
 #define FUNCTIONS 512
@@ -24,10 +13,13 @@ typedef void (*initializer_t)(int, char **, char **);
 extern const initializer_t __init_array_start[], __init_array_end[];
 extern void (*const __fini_array_start[])(void), (*const __fini_array_end[])(void);
 
+/* Programs of tests have it. */
+__attribute__((__weak__)) void __zx_before_main(const char *page);
+
 int main(int argc, char **argv);
 __attribute__((__noreturn__)) void __zx_start(const char *page);
 
-static struct named_handle handles[MAX_HANDLES];
+static struct startup_handle handles[MAX_HANDLES];
 static size_t handle_count;
 static zx_handle_t process, root_vmar, job;
 
@@ -61,10 +53,10 @@ static _Noreturn void refuse(const char *why)
     zx_process_exit(EXIT_NO_STARTUP);
 }
 
-/* Copies the handles, and returns the arguments, which are behind one another. */
+/* Copies the handles, then the arguments, which are behind one another. */
 static char **read_page(const char *page, int *argc)
 {
-    const struct header *header = (const struct header *)page;
+    const struct startup_header *header = (const struct startup_header *)page;
     if (header->version != STARTUP_VERSION)
         refuse("zx: the start-up page has another layout than this program was built for\n");
     if (header->handle_count > MAX_HANDLES)
@@ -74,6 +66,8 @@ static char **read_page(const char *page, int *argc)
     process = zx_take_startup_handle("process");
     root_vmar = zx_take_startup_handle("vmar");
     job = zx_take_startup_handle("job");
+    if (__zx_before_main != NULL)
+        __zx_before_main(page);
 
     size_t bytes = header->size - header->args_offset;
     char **argv = malloc((header->arg_count + 2) * sizeof(char *) + bytes);

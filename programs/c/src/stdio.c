@@ -9,6 +9,9 @@
 #define MOST (64u << 10)
 #define LINE 512
 
+/* Of a test with a failed assertion; that of panics in Rust. */
+#define EXIT_ASSERTION 101
+
 struct zx_file {
     int unused;
 };
@@ -32,9 +35,15 @@ struct line {
     char bytes[LINE];
 };
 
-static void to_line(void *to, const char *text, size_t size)
+static int in_test, inside_line;
+
+void __zx_in_test(void)
 {
-    struct line *line = to;
+    in_test = 1;
+}
+
+static void append(struct line *line, const char *text, size_t size)
+{
     while (size > 0) {
         size_t part = LINE - line->used;
         if (part > size)
@@ -48,6 +57,29 @@ static void to_line(void *to, const char *text, size_t size)
             line->used = 0;
         }
     }
+}
+
+static void to_line(void *to, const char *text, size_t size)
+{
+    while (in_test && size > 0) {
+        const char *end = memchr(text, '\n', size);
+        size_t part = end != NULL ? (size_t)(end - text) + 1 : size;
+        if (!inside_line)
+            append(to, "# ", 2);
+        append(to, text, part);
+        inside_line = end == NULL;
+        text += part;
+        size -= part;
+    }
+    append(to, text, size);
+}
+
+static void write_all(const char *text, size_t size)
+{
+    struct line line;
+    line.used = 0;
+    to_line(&line, text, size);
+    __zx_debug_log(line.bytes, line.used);
 }
 
 int vprintf(const char *restrict format, va_list args)
@@ -128,7 +160,7 @@ int puts(const char *text)
 int putchar(int letter)
 {
     char byte = (char)letter;
-    __zx_debug_log(&byte, 1);
+    write_all(&byte, 1);
     return (unsigned char)byte;
 }
 
@@ -141,14 +173,14 @@ int fputc(int letter, FILE *file)
 int fputs(const char *restrict text, FILE *restrict file)
 {
     (void)file;
-    __zx_debug_log(text, strlen(text));
+    write_all(text, strlen(text));
     return 0;
 }
 
 size_t fwrite(const void *restrict from, size_t size, size_t count, FILE *restrict file)
 {
     (void)file;
-    __zx_debug_log(from, size * count);
+    write_all(from, size * count);
     return count;
 }
 
@@ -161,5 +193,7 @@ int fflush(FILE *file)
 void __zx_assert_failed(const char *condition, const char *file, int line, const char *function)
 {
     printf("%s:%d: %s: assertion failed: %s\n", file, line, function, condition);
+    if (in_test)
+        _Exit(EXIT_ASSERTION);
     abort();
 }

@@ -240,6 +240,64 @@ fn a_compiler_that_is_not_there() {
     assert!(said.err.contains("no-such-cc"), "{said:#?}");
 }
 
+const VERDICTS: &str = "\
+TAP version 14
+1..13
+# one
+# two three
+ok 1 - passes
+ok 2 - starts_afresh
+# tests.c:28: fails: assertion failed: variable == 2
+not ok 3 - fails
+# it ended with code 101
+# tests.c:34: fails_before_it_traps: assertion failed: variable == 2
+not ok 4 - fails_before_it_traps
+# it ended with code 101; announced was ZX_EXCP_UNDEFINED_INSTRUCTION
+not ok 5 - exits
+# it ended with code 3
+not ok 6 - crashes
+# it crashed: ZX_EXCP_FATAL_PAGE_FAULT at 0x10: ZX_ERR_NOT_FOUND, rip RIP
+ok 7 - crashes_as_announced
+not ok 8 - crashes_elsewhere
+# it crashed: ZX_EXCP_FATAL_PAGE_FAULT at 0x10: ZX_ERR_NOT_FOUND, rip RIP; announced was ZX_EXCP_FATAL_PAGE_FAULT at 0x20: ZX_ERR_NOT_FOUND
+ok 9 - traps_as_announced
+not ok 10 - does_not_crash
+# it ended with code 0; announced was ZX_EXCP_FATAL_PAGE_FAULT at 0x10: ZX_ERR_NOT_FOUND
+not ok 11 - hangs
+# it was not over after 200 ms
+ok 12 - crashes_in_a_thread
+ok 13 - goes_on
+";
+
+/// The text with RIP in place of addresses of instructions.
+fn without_rips(text: &str) -> String {
+    let mut parts = text.split("rip 0x");
+    let mut out = parts.next().unwrap().to_owned();
+    for part in parts {
+        out.push_str("rip RIP");
+        out.push_str(part.trim_start_matches(|c: char| c.is_ascii_hexdigit()));
+    }
+    out
+}
+
+#[test]
+fn the_runner_of_tests_tells_how_each_ended() {
+    let desk = Desk::with(&["tests.c"]);
+    desk.well(&format!("zvmm cc tests.c {STRICT} -o tests"));
+    if skips_kvm() {
+        return;
+    }
+    for cpus in ["1", "2"] {
+        let run = format!("zvmm run --cpus {cpus} --vmo data=zero:4K ./tests");
+        let said = desk.say(&run);
+        assert_eq!((said.code, said.err.as_str()), (Some(1), ""), "{said:#?}");
+        assert_eq!(without_rips(&said.out), VERDICTS);
+        // The filter is an argument of the tests, too.
+        let selected = desk.well(&format!("{run} -- starts"));
+        assert_eq!(selected, "TAP version 14\n1..1\nok 1 - starts_afresh\n");
+    }
+}
+
 /// In steps, as Makefiles do it.
 #[test]
 fn objects_are_linked() {
