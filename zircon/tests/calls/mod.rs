@@ -25,7 +25,7 @@ pub mod resource;
 mod slice;
 mod stream_mapping;
 mod stream_size;
-mod suspend;
+pub mod suspend;
 mod task;
 mod transfer;
 mod transfer_data;

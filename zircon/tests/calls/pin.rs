@@ -421,24 +421,6 @@ fn bti_pin_for_writing_under_trap_goes_front_to_back() {
 }
 
 #[test]
-fn not_modified_partial_failed_pin_write() {
-    let mut p = paged_with(2 * PAGE_SIZE, 8);
-    let bti = bti(&mut p.m);
-    p.m.supply(p.pager, p.vmo, 0..1, 4).unwrap();
-    let (token, _) = begin_pin(&mut p.m, bti, READ | WRITE, p.vmo, (0, 2));
-    p.m.pager_op_range(p.pager, PagerOp::Dirty, p.vmo, 0..1, 0)
-        .unwrap();
-    p.m.packets(p.port);
-    let io = Status::IO.to_register();
-    p.m.pager_op_range(p.pager, PagerOp::Fail, p.vmo, 1..2, io)
-        .unwrap();
-    assert_eq!(p.m.status(token), Status::IO);
-    assert_eq!(info(&mut p.m, bti), (0, 0));
-    assert!(!p.m.was_modified(p.pager, p.vmo));
-    assert_eq!(p.m.dirty_ranges(p.pager, p.vmo, 0..2), [(0, 1, false)]);
-}
-
-#[test]
 fn pages_pinned_for_writing_stay_dirty_when_they_are_written_back() {
     for options in [0, 8] {
         let mut p = paged_with(3 * PAGE_SIZE, options);

@@ -5,24 +5,24 @@ use protocol::syscall::SyscallNumber as N;
 use zircon::{OpResult, ThreadId};
 
 use super::*;
-use crate::common::{NOWHERE, Outcome, Packet, Via};
+use crate::common::{NOWHERE, Outcome};
 
 const RUNNING: u32 = 1 << 4;
 const SUSPENDED: u32 = 1 << 5;
 
-fn suspend(m: &mut TestMachine, task: u32) -> Result<u32, Status> {
+pub(crate) fn suspend(m: &mut TestMachine, task: u32) -> Result<u32, Status> {
     let out = m.alloc(4);
     m.status_of(N::TaskSuspend, &[task.into(), out])?;
     Ok(m.peek_u32(out))
 }
 
 /// A running thread and a handle to it.
-fn thread(m: &mut TestMachine) -> (u32, ThreadId) {
+pub(crate) fn thread(m: &mut TestMachine) -> (u32, ThreadId) {
     let handle = m.thread_handle();
     (handle, *m.started.last().unwrap())
 }
 
-fn state(m: &mut TestMachine, thread: u32) -> u32 {
+pub(crate) fn state(m: &mut TestMachine, thread: u32) -> u32 {
     let info = m.info(thread, 10, 72).unwrap();
     u32::from_le_bytes(info[..4].try_into().unwrap())
 }
@@ -71,28 +71,6 @@ fn task_suspend_counts_its_tokens() {
     assert_eq!(state(&mut m, handle), 1);
 }
 
-#[test]
-fn suspend_read_test() {
-    for via in Via::BOTH {
-        let mut p = paged(2);
-        let mut reader = p.m.reader(via, p.vmo, 0..1);
-        let thread = reader.thread;
-        let object = zircon::ObjectRef::Thread(thread);
-        let (process, rights) = (p.m.main.process, Rights::DEFAULT_THREAD);
-        let handle = p.m.kernel.give_handle(process, object, rights).unwrap();
-        assert_eq!(p.m.packets(p.port), [Packet::Read(7, 0, 1)]);
-        assert_eq!(state(&mut p.m, handle), 0x903);
-        let token = suspend(&mut p.m, handle).unwrap();
-        p.m.still_waits(&mut reader);
-        assert_eq!(p.m.packets(p.port), []);
-        p.m.handle_close(token).unwrap();
-        p.m.still_waits(&mut reader);
-        assert_eq!(p.m.packets(p.port), [Packet::Read(7, 0, 1)]);
-        p.m.supply(p.pager, p.vmo, 0..1, 3).unwrap();
-        assert_eq!(p.m.read_bytes(&mut reader), [3]);
-    }
-}
-
 /// The packet that nobody has seen is withdrawn with the request.
 #[test]
 fn suspended_reader_withdraws_its_packet() {
@@ -103,52 +81,6 @@ fn suspended_reader_withdraws_its_packet() {
     assert_eq!(p.m.result(token), Some(OpResult::Restart));
     assert_eq!(p.m.packets(p.port), []);
     p.m.handle_close(suspended).unwrap();
-}
-
-#[test]
-fn suspend_commit_test() {
-    let mut p = paged(2);
-    let (handle, id) = thread(&mut p.m);
-    let args = [p.vmo.into(), 1, 0, 2 * PAGE_SIZE, 0, 0];
-    let commit = p.m.begin(id, N::VmoOpRange, &args);
-    assert_eq!(p.m.packets(p.port), [Packet::Read(7, 0, 2)]);
-    let suspended = suspend(&mut p.m, handle).unwrap();
-    assert_eq!(p.m.result(commit), Some(OpResult::Restart));
-    p.m.handle_close(suspended).unwrap();
-    let commit = p.m.begin(id, N::VmoOpRange, &args);
-    assert_eq!(p.m.packets(p.port), [Packet::Read(7, 0, 2)]);
-    p.m.supply(p.pager, p.vmo, 0..2, 3).unwrap();
-    assert_eq!(p.m.status(commit), Status::OK);
-}
-
-/// A copy between a call and the caller's memory is finished first.
-fn in_kernel(call: impl FnOnce(&mut TestMachine, u64) -> (N, Vec<u64>)) {
-    let mut p = paged(2);
-    let at = p.m.map(p.vmo, 1);
-    let (number, args) = call(&mut p.m, at);
-    let (handle, id) = thread(&mut p.m);
-    let call = p.m.begin(id, number, &args);
-    let token = suspend(&mut p.m, handle).unwrap();
-    assert!(p.m.is_blocked(call));
-    assert_eq!(p.m.signals(handle), RUNNING);
-    p.m.supply(p.pager, p.vmo, 0..1, 3).unwrap();
-    assert_eq!(p.m.status(call), Status::OK);
-    assert_eq!(p.m.signals(handle), SUSPENDED);
-    p.m.handle_close(token).unwrap();
-}
-
-#[test]
-fn suspend_in_kernel_test() {
-    in_kernel(|m, at| {
-        let process = m.main.process_handle.into();
-        (N::ObjectGetInfo, vec![process, 2, at, PAGE_SIZE, 0, 0])
-    });
-    in_kernel(|m, at| (N::VmoRead, vec![m.vmo(1).into(), at, 0, PAGE_SIZE]));
-}
-
-#[test]
-fn suspend_in_kernel_capture_faults_test() {
-    in_kernel(|m, at| (N::VmoWrite, vec![m.vmo(1).into(), at, 0, PAGE_SIZE]));
 }
 
 #[test]

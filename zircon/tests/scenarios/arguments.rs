@@ -1,16 +1,11 @@
-//! Scenarios of arguments that are refused, of pinned pages, and of auxiliary VMOs that are mapped.
+//! Scenarios of arguments that are refused, and of auxiliary VMOs that are mapped.
 
-use protocol::options::PagerOp;
 use protocol::syscall::SyscallNumber as N;
 use zircon::Access;
 
-use super::{RESIZABLE, TRAP_DIRTY, scene, scene_with};
-use crate::calls::pin::{begin_pin, pin, unpin};
-use crate::calls::resource::bti;
-use crate::common::{PAGE_SIZE, Packet, Rights, Status, Touch, Via};
+use super::{RESIZABLE, TRAP_DIRTY, scene};
+use crate::common::{PAGE_SIZE, Rights, Status, Touch, Via};
 
-const READ: u32 = 1;
-const WRITE: u32 = 2;
 const UNBOUNDED: u32 = 16;
 
 #[test]
@@ -108,46 +103,6 @@ fn mapped_supply_pages() {
     let thread = s.m.thread();
     assert_eq!(s.m.touch(thread, at, Access::Read), Touch::Done);
     assert_eq!(s.m.peek(at, 4096), [0; 4096]);
-}
-
-#[test]
-fn pinned_supply_pages() {
-    let mut s = scene(2);
-    let bti = bti(&mut s.m);
-    s.supply(0..1);
-    let pmt = pin(&mut s.m, bti, READ, s.vmo, (0, 1)).unwrap();
-    s.supply(0..2);
-    assert_eq!(s.m.page_bytes(s.vmo, 0..2), [0, 1]);
-    assert_eq!(unpin(&mut s.m, pmt), Status::OK);
-}
-
-#[test]
-fn resize_blocked_pin() {
-    let mut s = scene_with(2, RESIZABLE);
-    let bti = bti(&mut s.m);
-    s.supply(0..1);
-    let (token, _) = begin_pin(&mut s.m, bti, READ, s.vmo, (0, 2));
-    assert_eq!(s.packets(), [Packet::Read(7, 1, 2)]);
-    s.m.vmo_set_size(s.vmo, 0).unwrap();
-    assert_eq!(s.m.status(token), Status::OUT_OF_RANGE);
-}
-
-/// The writeback ends before the page may become dirty again: it is clean until then.
-#[test]
-fn delayed_pin_awaiting_clean() {
-    let mut s = scene_with(1, TRAP_DIRTY);
-    let bti = bti(&mut s.m);
-    s.supply(0..1);
-    s.written(0..1, 9);
-    s.op(PagerOp::WritebackBegin, 0..1).unwrap();
-    let (token, _) = begin_pin(&mut s.m, bti, READ | WRITE, s.vmo, (0, 1));
-    assert_eq!(s.packets(), [Packet::Dirty(7, 0, 1)]);
-    s.op(PagerOp::WritebackEnd, 0..1).unwrap();
-    assert_eq!(s.dirty_ranges(), []);
-    assert!(s.m.is_blocked(token));
-    s.dirty(0..1);
-    assert_eq!(s.m.status(token), Status::OK);
-    assert_eq!(s.dirty_ranges(), [(0, 1, false)]);
 }
 
 /// The queries of a pager are for its own VMOs, also when the VMO's pager is gone.

@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use protocol::options::{VmarOp, VmoOp};
-use protocol::syscall::SyscallNumber as N;
+use protocol::options::VmoOp;
 use zircon::{Access, Token};
 
 use super::{RESIZABLE, Scene, bytes, scene, scene_with};
@@ -100,37 +99,39 @@ fn clone_simultaneous_child_read() {
 
 #[test]
 fn clone_write_to_clone_test() {
-    let mut s = scene(1);
-    let clone = s.clone_of(s.vmo, 1);
-    let at = s.m.map(clone, 1);
-    let thread = s.m.thread();
-    let touch = s.m.touch(thread, at, Access::Write);
-    assert!(matches!(touch, Touch::Blocked(_)), "{touch:?}");
-    assert_eq!(s.packets(), [Packet::Read(7, 0, 1)]);
-    s.m.supply(s.pager, s.vmo, 0..1, 5).unwrap();
-    s.m.poke(at, &[9; PAGE_SIZE as usize]);
-    assert_eq!(s.m.page_bytes(clone, 0..1), [9]);
-    assert_eq!(s.m.page_bytes(s.vmo, 0..1), [5]);
-    assert_eq!((s.m.committed(s.vmo), s.m.committed(clone)), (1, 1));
-    assert_eq!(s.dirty_ranges(), []);
-    assert!(!s.was_modified());
-}
-
-/// The same through `zx_vmo_write`.
-#[test]
-fn clone_write_by_call() {
-    let mut s = scene(20);
-    let clone = s.clone_of(s.vmo, 20);
-    let root = std::mem::replace(&mut s.vmo, clone);
-    let write = s.write(0..20, 9);
-    s.vmo = root;
-    assert_eq!(s.packets(), [Packet::Read(7, 0, 16)], "16 pages at once");
-    s.supply(0..16);
-    assert_eq!(s.packets(), [Packet::Read(7, 16, 20)]);
-    s.supply(16..20);
-    assert_eq!(s.m.status(write), Status::OK);
-    assert_eq!(s.m.page_bytes(clone, 0..20), [9; 20]);
-    assert!(!s.was_modified());
+    for via in Via::BOTH {
+        let mut s = scene(20);
+        let clone = s.clone_of(s.vmo, 20);
+        match via {
+            Via::Read => {
+                let root = std::mem::replace(&mut s.vmo, clone);
+                let write = s.write(1..20, 9);
+                s.vmo = root;
+                assert_eq!(s.packets(), [Packet::Read(7, 1, 17)], "16 pages at once");
+                s.supply(1..17);
+                assert_eq!(s.packets(), [Packet::Read(7, 17, 20)]);
+                s.supply(17..20);
+                assert_eq!(s.m.status(write), Status::OK);
+            }
+            Via::Mapping => {
+                let (at, thread) = (s.m.map(clone, 20), s.m.thread());
+                for page in 1..20 {
+                    let at = at + page * PAGE_SIZE;
+                    let touch = s.m.touch(thread, at, Access::Write);
+                    assert!(matches!(touch, Touch::Blocked(_)), "{touch:?}");
+                    assert_eq!(s.packets(), [Packet::Read(7, page, page + 1)]);
+                    s.supply(page..page + 1);
+                    s.m.poke(at, &[9; PAGE_SIZE as usize]);
+                }
+            }
+        }
+        assert_eq!(s.m.page_bytes(clone, 1..20), [9; 19]);
+        let roots: Vec<u8> = (1..20).collect();
+        assert_eq!(s.m.page_bytes(s.vmo, 1..20), roots);
+        assert_eq!((s.m.committed(s.vmo), s.m.committed(clone)), (19, 19));
+        assert_eq!(s.dirty_ranges(), []);
+        assert!(!s.was_modified());
+    }
 }
 
 #[test]
@@ -226,13 +227,21 @@ fn clone_split_commit_test() {
     assert_eq!(s.m.committed(clone), 4);
 }
 
-/// Commits all of a clone whose pages in `forked` are its own: one READ for each gap between them.
-fn commit_batches(pages: u64, forked: &[u64], batches: &[(u64, u64)]) {
+/// Commits all of a clone that has pages in its root, or of its own: one READ for each gap between them.
+fn commit_batches(pages: u64, there: &[u64], batches: &[(u64, u64)]) {
+    for forked in [false, true] {
+        commit_batches_around(pages, there, forked, batches);
+    }
+}
+
+fn commit_batches_around(pages: u64, there: &[u64], forked: bool, batches: &[(u64, u64)]) {
     let mut s = scene(pages);
     let clone = s.clone_of(s.vmo, pages);
-    for &page in forked {
+    for &page in there {
         s.supply(page..page + 1);
-        s.fill(clone, page, 200);
+        if forked {
+            s.fill(clone, page, 200);
+        }
     }
     assert_eq!(s.packets(), []);
     let commit = s.begin_on(clone, VmoOp::Commit, 0..pages);
@@ -245,7 +254,7 @@ fn commit_batches(pages: u64, forked: &[u64], batches: &[(u64, u64)]) {
     assert_eq!(s.m.committed(clone), pages);
     let seen = s.m.page_bytes(clone, 0..pages);
     for (page, seen) in (0..pages).zip(seen) {
-        let own = forked.contains(&page);
+        let own = forked && there.contains(&page);
         assert_eq!(seen, if own { 200 } else { page as u8 });
     }
 }
@@ -460,23 +469,6 @@ fn clone_reads_zeros_where_its_root_was_cut() {
 }
 
 #[test]
-fn op_commit_clone_vmar() {
-    let mut s = scene(2);
-    let clone = s.clone_of(s.vmo, 2);
-    s.supply(0..1);
-    s.fill(clone, 0, 9);
-    let at = s.m.map(clone, 2);
-    let vmar = s.m.main.vmar_handle;
-    let args = [vmar.into(), VmarOp::Commit as u64, at, 2 * PAGE_SIZE, 0, 0];
-    let commit = s.begin(N::VmarOpRange, &args);
-    assert_eq!(s.packets(), [Packet::Read(7, 1, 2)]);
-    s.supply(1..2);
-    assert_eq!(s.m.status(commit), Status::OK);
-    assert_eq!(s.m.page_bytes(clone, 0..2), [9, 1]);
-    assert_eq!(s.m.committed(clone), 2);
-}
-
-#[test]
 fn eviction_hints_with_clones() {
     let mut s = scene(10);
     let clone = s.clone_of(s.vmo, 10);
@@ -496,24 +488,6 @@ fn eviction_hints_with_clones() {
     s.do_on(below, VmoOp::DontNeed, 0..10);
     s.do_on(below, VmoOp::AlwaysNeed, 0..10);
     assert_eq!(s.packets(), []);
-}
-
-#[test]
-fn eviction_hints_clone_vmar() {
-    let mut s = scene(3);
-    let clone = s.clone_of(s.vmo, 3);
-    s.do_on(clone, VmoOp::Zero, 1..2);
-    let at = s.m.map(clone, 3);
-    let vmar = s.m.main.vmar_handle;
-    let op = VmarOp::AlwaysNeed as u64;
-    let args = [vmar.into(), op, at, 3 * PAGE_SIZE, 0, 0];
-    let hint = s.begin(N::VmarOpRange, &args);
-    assert_eq!(s.packets(), [Packet::Read(7, 0, 1)]);
-    s.supply(0..1);
-    assert_eq!(s.packets(), [Packet::Read(7, 2, 3)]);
-    s.supply(2..3);
-    assert_eq!(s.m.status(hint), Status::OK);
-    assert_eq!((s.m.committed(s.vmo), s.m.committed(clone)), (2, 0));
 }
 
 #[test]
@@ -548,12 +522,4 @@ fn early_wake_clone_race() {
     let seen: Vec<u8> = seen.chunks(4096).map(|page| page[0]).collect();
     assert_eq!(seen, [1, 0, 0, 0, 5, 6, 7, 8]);
     assert_eq!(s.packets(), []);
-}
-
-#[test]
-fn decommit_of_a_clone() {
-    let mut s = scene(1);
-    let clone = s.clone_of(s.vmo, 1);
-    let decommit = s.m.vmo_op_range(clone, VmoOp::Decommit, 0, PAGE_SIZE);
-    assert_eq!(decommit, Err(Status::NOT_SUPPORTED));
 }

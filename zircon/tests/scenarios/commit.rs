@@ -130,8 +130,11 @@ fn ten_identical_commits_are_one_packet() {
 fn decommit_test() {
     let mut s = scene(2);
     s.supply(0..1);
-    let result = s.m.vmo_op_range(s.vmo, VmoOp::Decommit, 0, PAGE_SIZE);
-    assert_eq!(result, Err(Status::NOT_SUPPORTED));
+    let clone = s.m.vmo_create_child(s.vmo, 0x10, 0, 2 * PAGE_SIZE);
+    for vmo in [s.vmo, clone.unwrap()] {
+        let result = s.m.vmo_op_range(vmo, VmoOp::Decommit, 0, PAGE_SIZE);
+        assert_eq!(result, Err(Status::NOT_SUPPORTED));
+    }
 }
 
 /// A marker gets a page that stays clean; so does an absent page.

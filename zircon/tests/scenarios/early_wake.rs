@@ -21,19 +21,20 @@ fn early_wake_on_supply() {
 
 #[test]
 fn early_wake_non_linear_supply() {
-    let mut s = scene(8);
+    let mut s = scene(128);
     let thread = s.m.thread();
-    let (token, buffer) = s.m.begin_read(thread, s.vmo, 0, 8 * PAGE_SIZE);
-    assert_eq!(s.packets(), [Packet::Read(7, 0, 8)]);
-    s.supply(4..6);
-    s.supply(2..4);
-    assert_eq!(s.m.peek(buffer + 2 * PAGE_SIZE, 1), [0], "not yet");
-    s.supply(0..2);
-    assert_eq!(s.m.peek(buffer + 5 * PAGE_SIZE, 1), [5]);
+    let (token, buffer) = s.m.begin_read(thread, s.vmo, 0, 128 * PAGE_SIZE);
+    assert_eq!(s.packets(), [Packet::Read(7, 0, 128)]);
+    s.supply(64..96);
+    s.supply(32..64);
+    assert_eq!(s.m.peek(buffer + 32 * PAGE_SIZE, 1), [0], "not yet");
+    s.supply(0..32);
+    assert_eq!(s.m.peek(buffer + 95 * PAGE_SIZE, 1), [95]);
     assert!(s.m.is_blocked(token));
-    s.supply(6..8);
+    s.supply(96..128);
     assert_eq!(s.m.status(token), Status::OK);
-    assert_eq!(s.packets(), []);
+    assert_eq!(s.m.peek(buffer + 127 * PAGE_SIZE, 1), [127]);
+    assert_eq!(s.packets(), [], "one request");
 }
 
 #[test]

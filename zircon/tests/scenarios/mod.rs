@@ -12,7 +12,9 @@ mod failures;
 mod growth;
 mod hints;
 mod mappings;
+mod pins;
 mod ranges;
+mod suspends;
 mod writeback;
 
 use std::ops::Range;
