@@ -6,6 +6,7 @@ mod guest;
 mod guests;
 mod marked;
 mod pagers;
+pub mod sources;
 mod verdicts;
 
 pub use guest::{Guest, Run, TIMEOUT};

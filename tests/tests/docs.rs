@@ -1,58 +1,13 @@
 //! The documentation does not drift from the sources: test names, system calls and links that it mentions exist.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use tests::sources::{core_tests, files, is_name, read, root, sources};
 
 /// Columns of docs/semantics.md that hold names of tests.
 const CORE: &str = "in the core";
 const GUEST: &str = "in a guest";
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap_or(Path::new(""))
-        .to_path_buf()
-}
-
-fn read(path: impl AsRef<Path>) -> String {
-    let path = root().join(path);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// Adds the files below `dir` whose names end so.
-fn files(dir: &Path, extension: &str, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            files(&path, extension, found);
-        } else if path.extension().is_some_and(|is| is == extension) {
-            found.push(path);
-        }
-    }
-}
-
-fn sources(dir: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    files(&root().join(dir), "rs", &mut found);
-    found.iter().map(read).collect()
-}
-
-fn is_name(char: char) -> bool {
-    char.is_ascii_alphanumeric() || char == '_'
-}
-
-/// Names of the core's tests: the functions under `#[test]`.
-fn core_tests() -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for source in sources("zircon") {
-        for after in source.split("#[test]").skip(1) {
-            let name = after.split_once("fn ").map_or("", |(_, rest)| rest);
-            names.insert(name.chars().take_while(|&char| is_name(char)).collect());
-        }
-    }
-    names
-}
 
 /// Names of the cases of test guests: those of `cases! { "prefix": case case }`, and every string literal that can be the
 /// name of a scenario, with the suffixes of its two ways of reading.
@@ -108,7 +63,8 @@ fn unknown(column: &str, known: &BTreeSet<String>) -> Vec<String> {
 
 #[test]
 fn tests_of_the_core_exist() {
-    assert_eq!(unknown(CORE, &core_tests()), [""; 0]);
+    let names = core_tests("zircon").into_keys().collect();
+    assert_eq!(unknown(CORE, &names), [""; 0]);
 }
 
 #[test]
@@ -187,7 +143,7 @@ fn every_system_call_has_a_method() {
 #[test]
 fn links_lead_somewhere() {
     let mut documents = vec![root().join("README.md"), root().join("CHANGELOG.md")];
-    files(&root().join("docs"), "md", &mut documents);
+    documents.extend(files(&root().join("docs"), "md"));
     let mut links = 0;
     for document in documents {
         let folder = document.parent().map(Path::to_path_buf).unwrap_or_default();

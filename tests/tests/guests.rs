@@ -2,7 +2,7 @@
 //! none is lost in silence.
 
 use protocol::{PolicyAction, PolicyCondition};
-use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
+use std::sync::Arc;
 use tests::{Guest, Run, Scripted, needs_kvm};
 use vmm::config::Grant;
 
@@ -28,91 +28,6 @@ fn scenarios() {
         || Guest::test("scenarios"),
         include_str!("names/scenarios.txt"),
     );
-}
-
-/// What of a name is the same in all its spellings.
-fn letters(name: &str) -> String {
-    let letters = name.chars().filter(char::is_ascii_alphanumeric);
-    letters.collect::<String>().to_lowercase()
-}
-
-/// All of Zircon's pager suite is there, under its names: in guests, and as tests of the core.
-#[test]
-fn no_scenario_is_missing() {
-    let guests = [
-        include_str!("names/scenarios.txt"),
-        include_str!("names/pager.txt"),
-        include_str!("names/tasks.txt"),
-        // This one ends its program: see below.
-        "VmarUnmapTest",
-    ];
-    let names = guests.iter().flat_map(|names| names.lines());
-    let in_guests: BTreeSet<String> = names
-        .map(|name| letters(name.trim_start_matches("suspends.")))
-        .collect();
-    let core = concat!(env!("CARGO_MANIFEST_DIR"), "/../zircon/tests");
-    let sources = ["scenarios", "calls"].map(|folder| Path::new(core).join(folder));
-    let files = sources.iter().flat_map(|folder| folder.read_dir().unwrap());
-    let text: String = files
-        .map(|file| fs::read_to_string(file.unwrap().path()).unwrap())
-        .collect();
-    let functions = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("fn ")?.strip_suffix("() {"));
-    let in_core: BTreeSet<String> = functions.map(letters).collect();
-    let suite = include_str!("names/suite.txt").lines();
-    for line in suite.filter(|line| !line.starts_with('#')) {
-        let (name, both) = match line.strip_suffix(" V") {
-            Some(name) => (letters(name), true),
-            None => (letters(line), false),
-        };
-        assert!(in_core.contains(&name), "the core has no {line}");
-        let variants = match both {
-            true => vec![format!("{name}read"), format!("{name}mapping")],
-            false => vec![name],
-        };
-        for variant in variants {
-            let found = in_guests.contains(&variant)
-                || !both && in_guests.iter().any(|name| name.starts_with(&variant));
-            assert!(found, "no guest has {variant}");
-        }
-    }
-}
-
-/// A thread that waits for a page of a mapping that is then taken away faults when the page comes.
-#[test]
-fn vmar_unmap_test() {
-    needs_kvm!();
-    for cpus in CPUS {
-        let guest = Guest::test("scenarios").args(["fatal", "VmarUnmapTest"]);
-        let parts = [
-            "ZX_EXCP_FATAL_PAGE_FAULT",
-            "ZX_ERR_NOT_FOUND",
-            "process    \"scenarios\"",
-        ];
-        let run: Run = guest.cpus(cpus).run().killed(&parts);
-        assert!(!run.output.contains("FAIL"), "{run}");
-    }
-}
-
-/// What threads write comes out whole, and in the order in which they wrote it, whichever vCPU wrote it.
-#[test]
-fn lines_of_many_threads_keep_their_order() {
-    needs_kvm!();
-    for cpus in CPUS {
-        let run = Guest::test("writers")
-            .args([500])
-            .cpus(cpus)
-            .run()
-            .exited(0);
-        let lines = run.output.lines().collect::<Vec<_>>();
-        for (line, number) in lines.iter().zip(0..) {
-            let name = line.strip_prefix(&format!("{number} "));
-            let whole = name.is_some_and(|name| ["one", "two", "three"].contains(&name));
-            assert!(whole, "line {number} is {line:?}\n{run}");
-        }
-        assert_eq!(lines.len(), 500, "{run}");
-    }
 }
 
 /// Every sentence and error row of the three documents that a program can reach.
@@ -215,6 +130,26 @@ fn a_policy_kills() {
         .policy(PolicyCondition::NewPort, PolicyAction::Kill)
         .run();
     run.exited(-1026);
+}
+
+/// What threads write comes out whole, and in the order in which they wrote it, whichever vCPU wrote it.
+#[test]
+fn lines_of_many_threads_keep_their_order() {
+    needs_kvm!();
+    for cpus in CPUS {
+        let run = Guest::test("writers")
+            .args([500])
+            .cpus(cpus)
+            .run()
+            .exited(0);
+        let lines = run.output.lines().collect::<Vec<_>>();
+        for (line, number) in lines.iter().zip(0..) {
+            let name = line.strip_prefix(&format!("{number} "));
+            let whole = name.is_some_and(|name| ["one", "two", "three"].contains(&name));
+            assert!(whole, "line {number} is {line:?}\n{run}");
+        }
+        assert_eq!(lines.len(), 500, "{run}");
+    }
 }
 
 /// VMARs in VMARs, and mappings that change under threads.

@@ -7,7 +7,8 @@ use zx::{
     VmoOptions,
 };
 
-use crate::scene::{call, scene};
+use crate::act::call;
+use crate::scene::scene;
 
 fn invalid_pager_create() -> Outcome {
     let mut out = 0u32;

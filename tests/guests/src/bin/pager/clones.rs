@@ -3,7 +3,8 @@
 use test_guests::{Outcome, Via, equal};
 use zx::{ChildOptions, Mapping, PAGE_SIZE, Status, Vmo, VmoOp, VmoOptions};
 
-use crate::scene::{Deed, Read, scene, scene_with};
+use crate::act::Deed;
+use crate::scene::{Complete, Read, scene, scene_with};
 
 const ALOW: ChildOptions = ChildOptions::SNAPSHOT_AT_LEAST_ON_WRITE;
 const PAGE: usize = PAGE_SIZE as usize;
@@ -88,6 +89,50 @@ fn clone_detach() -> Outcome {
     Ok(())
 }
 
+/// Whoever waits through a clone learns of the end of its pager.
+fn clone_waits_until_detach(via: Via) -> Outcome {
+    let s = scene(1)?;
+    let clone = s.child(ALOW, 0..1)?;
+    let reader = s.read_of(&clone, via, 0..1, 0)?;
+    reader.waits()?;
+    s.detach()?;
+    reader.ends(Status::BAD_STATE)?;
+    s.packets(&[Complete])
+}
+
+/// A read that waits for pages that the root is cut by goes on with zeros.
+fn clone_reads_zeros_where_its_root_was_cut(via: Via) -> Outcome {
+    let s = scene_with(2, VmoOptions::RESIZABLE)?;
+    let clone = s.child(ALOW, 0..2)?;
+    // What is read is zero, which is the page's number less one.
+    let reader = s.read_of(&clone, via, 1..2, u8::MAX)?;
+    s.packets(&[Read(1, 2)])?;
+    s.vmo.set_size(PAGE_SIZE)?;
+    reader.ends(Status::OK)?;
+    s.packets(&[])
+}
+
+/// A clone of a root without handles still pages in through it; with the last one it ends.
+fn clone_of_a_closed_vmo() -> Outcome {
+    for pager_first in [false, true] {
+        let mut s = scene(2)?;
+        let clone = s.child(ALOW, 0..2)?;
+        s.supply(1..2)?;
+        drop(core::mem::replace(&mut s.vmo, Vmo::create(PAGE_SIZE)?));
+        s.bytes_are(&clone, 1, &[1])?;
+        s.packets(&[])?;
+        if pager_first {
+            let reader = s.read_of(&clone, Via::Read, 0..1, 0)?;
+            s.packets(&[Read(0, 1)])?;
+            s.close_pager()?;
+            reader.ends(Status::BAD_STATE)?;
+        }
+        drop(clone);
+        s.packets(if pager_first { &[] } else { &[Complete] })?;
+    }
+    Ok(())
+}
+
 /// COMMIT of a clone: one READ, and the pages are the clone's.
 fn clone_commit() -> Outcome {
     let s = scene(32)?;
@@ -127,13 +172,21 @@ fn clone_split_commit() -> Outcome {
     commit.ends(Status::OK)
 }
 
-/// COMMIT of a clone of `pages` pages, of which some are there: a READ for each run of the others.
+/// COMMIT of a clone of `pages` pages, some of which its root has or the clone itself: a READ for each run of the others.
 fn clone_commit_batches(pages: u64, is_there: impl Fn(u64) -> bool) -> Outcome {
+    commit_batches(pages, &is_there, false)?;
+    commit_batches(pages, &is_there, true)
+}
+
+fn commit_batches(pages: u64, is_there: impl Fn(u64) -> bool, forked: bool) -> Outcome {
     let s = scene(pages)?;
+    let clone = s.child(ALOW, 0..pages)?;
     for page in (0..pages).filter(|page| is_there(*page)) {
         s.supply(page..page + 1)?;
+        if forked {
+            clone.write(&[page as u8], page * PAGE_SIZE)?;
+        }
     }
-    let clone = s.child(ALOW, 0..pages)?;
     let commit = s.op_on(&clone, VmoOp::Commit, 0..pages)?;
     let mut first = 0;
     while first < pages {
@@ -168,61 +221,6 @@ fn clone_commit_random_batches() -> Outcome {
     })
 }
 
-/// What an intermediate clone forks later may be seen or not; what it had forked before is.
-fn clone_might_see_intermediate_forks() -> Outcome {
-    let s = scene(2)?;
-    s.supply(0..2)?;
-    let middle = s.child(ALOW, 0..2)?;
-    middle.write(&[8; PAGE], 0)?;
-    let clone = middle.create_child(ALOW, 0, 2 * PAGE_SIZE)?;
-    s.bytes_are(&clone, 0, &[8, 1])?;
-    middle.write(&[9; PAGE], PAGE_SIZE)?;
-    let mut byte = [0];
-    clone.read(&mut byte, PAGE_SIZE)?;
-    test_guests::check!(byte == [1] || byte == [9]);
-    clone.write(&[7; PAGE], PAGE_SIZE)?;
-    middle.write(&[6; PAGE], PAGE_SIZE)?;
-    s.bytes_are(&clone, 0, &[8, 7])?;
-    s.bytes_are(&s.vmo, 0, &[0, 1])
-}
-
-/// An intermediate clone's forks cut the batches.
-fn page_request_batching_checks_ancestor_pages() -> Outcome {
-    let s = scene(8)?;
-    let middle = s.child(ALOW, 0..8)?;
-    for (first, end) in [(1, 3), (5, 8)] {
-        let write = s.act_on(&middle, Deed::Write((first, end), 9))?;
-        s.packets(&[Read(first, end)])?;
-        s.supply(first..end)?;
-        write.ends(Status::OK)?;
-    }
-    let clone = middle.create_child(ALOW, 0, 8 * PAGE_SIZE)?;
-    let slice = clone.create_child(ChildOptions::SLICE, 0, 8 * PAGE_SIZE)?;
-    let prefetch = s.op_on(&slice, VmoOp::Prefetch, 0..8)?;
-    s.packets(&[Read(0, 1)])?;
-    s.supply(0..1)?;
-    s.packets(&[Read(3, 5)])?;
-    s.supply(3..5)?;
-    prefetch.ends(Status::OK)?;
-    s.bytes_are(&slice, 0, &[0, 9, 9, 3, 4, 9, 9, 9])
-}
-
-/// Every ancestor's limits clip what a clone sees.
-fn clone_sees_correct_parent_pages() -> Outcome {
-    let s = scene(6)?;
-    s.supply(0..6)?;
-    let one = s.child(ALOW, 1..4)?;
-    let two = one.create_child(ALOW, PAGE_SIZE, 4 * PAGE_SIZE)?;
-    s.bytes_are(&two, 0, &[2, 3, 0, 0])?;
-    let mapping = Mapping::read_only(&two, 0, 4 * PAGE)?;
-    for (page, expected) in [(0, 2), (1, 3), (2, 0), (3, 0u8)] {
-        let mut byte = [9];
-        mapping.copy_out(page * PAGE, &mut byte)?;
-        equal!(byte[0], expected);
-    }
-    Ok(())
-}
-
 fn clone_resize_clone_hazard() -> Outcome {
     let s = scene(2)?;
     s.supply(0..2)?;
@@ -248,8 +246,35 @@ fn clone_resize_parent_ok() -> Outcome {
     s.bytes_are(&clone, 0, &[0, 0])
 }
 
-/// After shrinking, growing and supplying the root again, a clone still reads zeros there; a page of its own stays.
+/// After shrinking, growing and supplying the root again, a clone still reads zeros there, wherever it begins.
 fn clone_shrink_grow_parent() -> Outcome {
+    // Root's pages, the clone's, the clone's page that is looked at, the size that the root shrinks to.
+    for (pages, (first, end), probe, shrunk) in [
+        (2, (0, 2), 1, 1),
+        (2, (1, 2), 0, 1),
+        (3, (1, 3), 1, 2),
+        (2, (0, 2), 1, 0),
+    ] {
+        let s = scene_with(pages, VmoOptions::RESIZABLE)?;
+        let clone = s.child(ALOW, first..end)?;
+        s.supply(0..pages)?;
+        let mapping = Mapping::read_only(&clone, 0, (end - first) as usize * PAGE)?;
+        let at = probe as usize * PAGE;
+        equal!(mapping.word(at)?.to_le_bytes(), [(first + probe) as u8; 8]);
+        s.vmo.set_size(shrunk * PAGE_SIZE)?;
+        equal!(mapping.word(at)?, 0);
+        s.vmo.set_size(pages * PAGE_SIZE)?;
+        s.supply(0..pages)?;
+        s.vmo.write(&[77; PAGE], (pages - 1) * PAGE_SIZE)?;
+        equal!(mapping.word(at)?, 0);
+        s.bytes_are(&clone, probe, &[0])?;
+        s.packets(&[])?;
+    }
+    keeps_its_own_page()
+}
+
+/// A page of the clone's own stays, and the root gets what its pager supplies.
+fn keeps_its_own_page() -> Outcome {
     let s = scene_with(3, VmoOptions::RESIZABLE)?;
     s.supply(0..3)?;
     let clone = s.child(ALOW, 0..3)?;
@@ -327,16 +352,6 @@ fn snapshot_both_ways() -> Outcome {
     Ok(())
 }
 
-fn deep_hierarchy() -> Outcome {
-    let s = scene(1)?;
-    s.supply(0..1)?;
-    let mut last = s.child(ALOW, 0..1)?;
-    for _ in 0..1000 {
-        last = last.create_child(ALOW, 0, PAGE_SIZE)?;
-    }
-    s.bytes_are(&last, 0, &[0])
-}
-
 crate::scenarios! {
     "CloneDetachTest" clone_detach
     "CloneCommitTest" clone_commit
@@ -346,20 +361,19 @@ crate::scenarios! {
     "CloneCommitTwoBatches" clone_commit_two_batches
     "CloneCommitMultipleBatches" clone_commit_multiple_batches
     "CloneCommitRandomBatches" clone_commit_random_batches
-    "CloneMightSeeIntermediateForks" clone_might_see_intermediate_forks
-    "PageRequestBatchingChecksAncestorPages" page_request_batching_checks_ancestor_pages
-    "CloneSeesCorrectParentPages" clone_sees_correct_parent_pages
     "CloneResizeCloneHazard" clone_resize_clone_hazard
     "CloneResizeParentOK" clone_resize_parent_ok
     "CloneShrinkGrowParent" clone_shrink_grow_parent
+    "CloneOfAClosedVmo" clone_of_a_closed_vmo
     "CloneSeesLaterWrites" clone_sees_later_writes
-    "SnapshotBothWays" snapshot_both_ways
-    "DeepHierarchy" deep_hierarchy;
+    "SnapshotBothWays" snapshot_both_ways;
     reading
     "CloneReadFromClone" clone_read_from_clone
     "CloneReadFromParent" clone_read_from_parent
     "CloneSimultaneousRead" clone_simultaneous_read
     "CloneSimultaneousChildRead" clone_simultaneous_child_read
-    "CloneWriteToCloneTest" clone_write_to_clone;
+    "CloneWriteToCloneTest" clone_write_to_clone
+    "CloneWaitsUntilDetach" clone_waits_until_detach
+    "CloneReadsZerosWhereItsRootWasCut" clone_reads_zeros_where_its_root_was_cut;
     writing;
 }

@@ -3,7 +3,8 @@
 use test_guests::{Failure, Outcome, equal};
 use zx::{PAGE_SIZE, Status, VmoOp, VmoOptions};
 
-use crate::scene::{Act, Dirty, Read, Scene, scene, scene_with};
+use crate::act::Act;
+use crate::scene::{Dirty, Read, Scene, scene, scene_with};
 
 /// As many acts as fit.
 struct Acts([Option<Act>; 36]);

@@ -1,10 +1,11 @@
 //! How pages become dirty.
 
-use protocol::options::PagerOp;
-use test_guests::{Outcome, equal};
-use zx::{Mapping, PAGE_SIZE, Status, VmoOptions};
+use test_guests::pages::PAGE;
+use test_guests::{Outcome, check, equal};
+use zx::{AsHandleRef, Mapping, PAGE_SIZE, PagerOp, Status, VmOptions, Vmo, VmoOptions};
 
-use crate::scene::{Complete, Deed, Dirty, Read, scene_with};
+use crate::act::Deed;
+use crate::scene::{Complete, Dirty, Read, scene_with};
 
 const TRAP: VmoOptions = VmoOptions::TRAP_DIRTY;
 
@@ -87,21 +88,42 @@ fn dirty_request_mixes() -> Outcome {
     s.dirty_are(&[(4, 10, false)])
 }
 
+/// A DIRTY request ends before a page that is dirty.
+fn dirty_request_stops_at_a_dirty_page() -> Outcome {
+    let s = scene_with(4, TRAP)?;
+    s.supply(0..4)?;
+    s.dirty(2..3)?;
+    let write = s.write(0..4, 9)?;
+    s.packets(&[Dirty(0, 2)])?;
+    s.dirty(0..2)?;
+    s.packets(&[Dirty(3, 4)])?;
+    s.dirty(3..4)?;
+    write.ends(Status::OK)?;
+    s.dirty_are(&[(0, 4, false)])
+}
+
+/// A mapping of a clean page that is made writable still lets no write pass unseen.
 fn dirty_after_map_protect(options: VmoOptions) -> Outcome {
     let s = scene_with(1, options)?;
     s.supply(0..1)?;
-    let mapping = Mapping::read_only(&s.vmo, 0, PAGE_SIZE as usize)?;
+    let mapping = Mapping::read_write(&s.vmo, 0, PAGE)?;
     equal!(mapping.word(0)?, 0);
+    for protection in [VmOptions::empty(), VmOptions::PERM_WRITE] {
+        let options = VmOptions::PERM_READ | protection;
+        // SAFETY: no Rust value lives in a mapping.
+        unsafe { zx::vmar_root_self().protect(mapping.base(), PAGE, options)? };
+        equal!(mapping.word(0)?, 0);
+    }
     s.dirty_are(&[])?;
-    // Another mapping, writable from the start, sees the same page.
-    let store = s.act(Deed::Store((0, 1), 5))?;
+    let store = s.act(Deed::StoreAt(mapping.base(), 5))?;
     if options == TRAP {
         s.packets(&[Dirty(0, 1)])?;
         s.dirty(0..1)?;
     }
     store.ends(Status::OK)?;
-    equal!(mapping.word(0)?, 0x0505_0505_0505_0505);
-    s.dirty_are(&[(0, 1, false)])
+    equal!(mapping.word(0)?, 5);
+    s.dirty_are(&[(0, 1, false)])?;
+    s.packets(&[])
 }
 
 fn delayed_dirty_not_found() -> Outcome {
@@ -112,7 +134,7 @@ fn delayed_dirty_not_found() -> Outcome {
     s.packets(&[Dirty(0, 2)])?;
     s.begin(0..2)?;
     s.end(0..2)?;
-    equal!(s.pager_op(PagerOp::Dirty, 0..2, 0), Err(Status::NOT_FOUND));
+    equal!(s.pager_op(PagerOp::Dirty, 0..2), Err(Status::NOT_FOUND));
     s.dirty_are(&[])?;
     s.packets(&[Dirty(0, 1)])?;
     s.dirty(0..1)?;
@@ -136,6 +158,22 @@ fn delayed_dirty_zero_range() -> Outcome {
     s.bytes_are(&s.vmo, 0, &[9, 9])
 }
 
+/// Leave may be given without having been asked for; zeros get pages then, and nothing is modified.
+fn dirty_without_a_request() -> Outcome {
+    let s = scene_with(4, TRAP)?;
+    s.supply(0..2)?;
+    s.supply_zeros(2..3)?;
+    s.zero(3..4)?;
+    equal!(s.was_modified()?, true);
+    s.dirty(0..4)?;
+    s.dirty_are(&[(0, 4, false)])?;
+    equal!(s.committed(&s.vmo)?, 4);
+    equal!(s.was_modified()?, false);
+    s.act(Deed::Store((0, 4), 9))?.ends(Status::OK)?;
+    equal!(s.was_modified()?, true);
+    s.packets(&[])
+}
+
 fn delayed_dirty_resize() -> Outcome {
     let s = scene_with(3, TRAP | VmoOptions::RESIZABLE)?;
     s.supply(0..3)?;
@@ -143,26 +181,33 @@ fn delayed_dirty_resize() -> Outcome {
     s.packets(&[Dirty(0, 3)])?;
     s.vmo.set_size(PAGE_SIZE)?;
     write.waits()?;
-    equal!(
-        s.pager_op(PagerOp::Dirty, 0..3, 0),
-        Err(Status::OUT_OF_RANGE)
-    );
+    equal!(s.pager_op(PagerOp::Dirty, 0..3), Err(Status::OUT_OF_RANGE));
     s.dirty(0..1)?;
     write.ends(Status::OUT_OF_RANGE)?;
     s.dirty_are(&[(0, 1, false)])
 }
 
 fn dirty_requests_end_with_the_pager(options: VmoOptions) -> Outcome {
-    let s = scene_with(2, options)?;
-    s.supply(0..1)?;
-    let act = match options {
-        TRAP => s.act(Deed::Store((0, 1), 9))?,
-        _ => s.act(Deed::Store((1, 2), 9))?,
-    };
-    act.waits()?;
-    s.detach()?;
-    act.ends(Status::BAD_STATE)?;
-    s.packets(&[Complete])
+    for detached in [true, false] {
+        for by_call in [true, false] {
+            let s = scene_with(2, options)?;
+            s.supply(0..1)?;
+            let page = if options == TRAP { 0 } else { 1 };
+            let act = match by_call {
+                true => s.write(page..page + 1, 9)?,
+                false => s.act(Deed::Store((page, page + 1), 9))?,
+            };
+            act.waits()?;
+            if detached {
+                s.detach()?;
+            } else {
+                s.close_pager()?;
+            }
+            act.ends(Status::BAD_STATE)?;
+            s.packets(if detached { &[Complete] } else { &[] })?;
+        }
+    }
+    Ok(())
 }
 
 /// What was written through a mapping, seen by nobody, survives a detach.
@@ -183,6 +228,25 @@ fn detach_keeps_what_is_dirty(options: VmoOptions) -> Outcome {
     let mut byte = [0];
     equal!(s.vmo.read(&mut byte, 2 * PAGE_SIZE), Err(Status::BAD_STATE));
     s.dirty_are(&[(0, 2, false)])
+}
+
+/// Dirty pages can be written after a detach, and nobody is asked; under TRAP, what is being written back cannot.
+fn writes_after_detach(options: VmoOptions) -> Outcome {
+    let s = scene_with(2, options)?;
+    s.supply(0..2)?;
+    s.written(0..2, 9)?;
+    s.begin(1..2)?;
+    s.detach()?;
+    let awaiting = if options == TRAP {
+        Status::BAD_STATE
+    } else {
+        Status::OK
+    };
+    s.write(0..1, 8)?.ends(Status::OK)?;
+    s.write(1..2, 8)?.ends(awaiting)?;
+    s.act(Deed::Store((1, 2), 8))?.ends(awaiting)?;
+    s.packets(&[Complete])?;
+    s.bytes_are(&s.vmo, 0, &[8, if options == TRAP { 9 } else { 8 }])
 }
 
 fn reads_and_dirties_share_the_packet() -> Outcome {
@@ -212,9 +276,53 @@ fn not_modified(options: VmoOptions) -> Outcome {
     s.dirty_are(&[])
 }
 
+/// Everything that modifies a VMO.
+fn modified(options: VmoOptions) -> Outcome {
+    let s = scene_with(4, options | VmoOptions::RESIZABLE)?;
+    s.supply(0..4)?;
+    s.vmo.set_size(5 * PAGE_SIZE)?;
+    check!(s.was_modified()?, "growth");
+    s.vmo.set_size(4 * PAGE_SIZE)?;
+    check!(s.was_modified()?, "shrinking");
+    s.vmo.set_content_size(3 * PAGE_SIZE)?;
+    check!(s.was_modified()?, "content size");
+    s.zero(0..1)?;
+    check!(s.was_modified()?, "zeroing");
+    s.written(1..2, 5)?;
+    check!(s.was_modified()?, "vmo_write");
+    let store = s.act(Deed::Store((2, 3), 5))?;
+    if options == TRAP {
+        s.packets(&[Dirty(2, 3)])?;
+        s.dirty(2..3)?;
+    }
+    store.ends(Status::OK)?;
+    check!(s.was_modified()?, "a mapped write");
+    s.dirty_are(&[(0, 1, true), (1, 3, false)])
+}
+
+/// A read into memory that a pager provides writes there, and asks for leave to.
+fn read_into_a_buffer(options: VmoOptions) -> Outcome {
+    let s = scene_with(1, options)?;
+    s.supply(0..1)?;
+    let source = Vmo::create(PAGE_SIZE)?;
+    source.write(&[7; PAGE], 0)?;
+    let read = s.act_on(&source, Deed::ReadInto((0, 1), s.vmo.raw_handle()))?;
+    if options == TRAP {
+        s.packets(&[Dirty(0, 1)])?;
+        s.dirty(0..1)?;
+    }
+    read.ends(Status::OK)?;
+    s.bytes_are(&s.vmo, 0, &[7])?;
+    s.dirty_are(&[(0, 1, false)])?;
+    equal!(s.was_modified()?, true);
+    s.packets(&[])
+}
+
 crate::scenarios! {
     "WriteCap16Pages" the_cap_of_a_write_is_16_pages
     "DirtyRequestMixes" dirty_request_mixes
+    "DirtyRequestStopsAtADirtyPage" dirty_request_stops_at_a_dirty_page
+    "DirtyWithoutARequest" dirty_without_a_request
     "DelayedDirtyNotFound" delayed_dirty_not_found
     "DelayedDirtyZeroRange" delayed_dirty_zero_range
     "DelayedDirtyResize" delayed_dirty_resize
@@ -227,5 +335,8 @@ crate::scenarios! {
     "DirtyAfterMapProtect" dirty_after_map_protect
     "DirtyRequestsEndWithThePager" dirty_requests_end_with_the_pager
     "DetachKeepsWhatIsDirty" detach_keeps_what_is_dirty
-    "NotModified" not_modified;
+    "WritesAfterDetach" writes_after_detach
+    "Modified" modified
+    "NotModified" not_modified
+    "ReadIntoABuffer" read_into_a_buffer;
 }

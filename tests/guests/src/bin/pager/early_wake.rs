@@ -1,20 +1,37 @@
 //! Reads that go on with what is there.
 
-use test_guests::{Outcome, Via};
-use zx::{PAGE_SIZE, Status, VmoOptions};
+use test_guests::pages::PAGE;
+use test_guests::{Outcome, Via, fail, soon};
+use zx::{AsHandleRef, PAGE_SIZE, Status, Vmo, VmoOp, VmoOptions};
 
+use crate::act::Deed;
 use crate::scene::{Read, scene, scene_with};
 
 fn early_wake_on_supply() -> Outcome {
     let s = scene(128)?;
-    let reader = s.read(Via::Read, 0..128)?;
+    let buffer = Vmo::create(128 * PAGE_SIZE)?;
+    let reader = s.act(Deed::ReadInto((0, 128), buffer.raw_handle()))?;
     s.packets(&[Read(0, 128)])?;
-    for part in 0..4 {
+    for part in 1..=4 {
         reader.waits()?;
-        s.supply(part * 32..(part + 1) * 32)?;
+        s.supply((part - 1) * 32..part * 32)?;
+        until_filled(&buffer, part * 32 - 1)?;
         s.packets(&[])?;
     }
     reader.ends(Status::OK)
+}
+
+/// The buffer of a read is filled up to this page soon, with what was supplied.
+fn until_filled(buffer: &Vmo, page: u64) -> Outcome {
+    let deadline = soon();
+    let mut byte = [0];
+    while byte != [page as u8] {
+        if zx::time::now() > deadline {
+            fail!("page {page} of the buffer holds {byte:?}");
+        }
+        buffer.read(&mut byte, page * PAGE_SIZE + PAGE_SIZE - 1)?;
+    }
+    Ok(())
 }
 
 fn early_wake_non_linear_supply() -> Outcome {
@@ -56,21 +73,25 @@ fn early_wake_with_resize() -> Outcome {
     s.packets(&[])
 }
 
-/// A clone's pages are zeroed while it is read: what is asked for next begins behind them.
+/// A clone gets pages of its own while it is read: what is asked for next begins behind them.
 fn early_wake_clone_race() -> Outcome {
-    let s = scene(4)?;
-    let clone = s.child(zx::ChildOptions::SNAPSHOT_AT_LEAST_ON_WRITE, 0..4)?;
-    let reader = s.act_on(
-        &clone,
-        crate::scene::Deed::Op(zx::VmoOp::Prefetch, 0, 4 * PAGE_SIZE),
-    )?;
-    s.packets(&[Read(0, 4)])?;
-    clone.op_range(zx::VmoOp::Zero, PAGE_SIZE..3 * PAGE_SIZE)?;
-    s.supply(0..3)?;
-    reader.waits()?;
-    s.supply(3..4)?;
+    let s = scene(8)?;
+    let clone = s.child(zx::ChildOptions::SNAPSHOT_AT_LEAST_ON_WRITE, 0..8)?;
+    let buffer = Vmo::create(8 * PAGE_SIZE)?;
+    let deed = Deed::ReadInto((0, 8), buffer.raw_handle());
+    let reader = s.act_on(&clone, deed)?;
+    s.packets(&[Read(0, 8)])?;
+    clone.op_range(VmoOp::Zero, PAGE_SIZE..4 * PAGE_SIZE)?;
+    s.supply(5..6)?;
+    clone.write(&[9; PAGE], 5 * PAGE_SIZE)?;
+    s.supply(0..1)?;
+    s.packets(&[Read(4, 5)])?;
+    s.supply(4..5)?;
+    s.packets(&[Read(6, 8)])?;
+    s.supply(6..8)?;
     reader.ends(Status::OK)?;
-    s.bytes_are(&clone, 0, &[0, 0, 0, 3])
+    s.bytes_are(&buffer, 0, &[0, 0, 0, 0, 4, 9, 6, 7])?;
+    s.packets(&[])
 }
 
 crate::scenarios! {

@@ -1,8 +1,11 @@
 //! Resizing, detaching, closing.
 
-use test_guests::{NOW, Outcome, Via, equal, fail};
-use zx::{PAGE_SIZE, Pager, Port, Status, VmoOptions};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
+use test_guests::{NOW, Outcome, Via, equal, fail, raw, soon};
+use zx::{AsHandleRef, Mapping, PAGE_SIZE, Pager, Port, Status, VmoOptions};
+
+use crate::act::Deed;
 use crate::scene::{Complete, KEY, Read, scene, scene_with};
 
 fn read_resize(via: Via) -> Outcome {
@@ -11,6 +14,32 @@ fn read_resize(via: Via) -> Outcome {
     s.packets(&[Read(0, 1)])?;
     s.vmo.set_size(0)?;
     reader.ends(Status::OUT_OF_RANGE)?;
+    s.packets(&[])
+}
+
+/// Partly outside: the request stays for the rest, and the write fails when that is there.
+fn resize_cuts_a_request() -> Outcome {
+    let s = scene_with(3, VmoOptions::RESIZABLE)?;
+    let write = s.write(0..3, 9)?;
+    s.packets(&[Read(0, 3)])?;
+    s.supply(2..3)?;
+    s.vmo.set_size(PAGE_SIZE)?;
+    write.waits()?;
+    s.supply(0..1)?;
+    write.ends(Status::OUT_OF_RANGE)?;
+    s.packets(&[])
+}
+
+/// Unmapped under a thread that waits for a page, which then comes: the thread's access finds no mapping.
+fn vmar_unmap() -> Outcome {
+    let s = scene(1)?;
+    let mapping = Mapping::read_only(&s.vmo, 0, PAGE_SIZE as usize)?;
+    let act = s.act(Deed::Load(mapping.base()))?;
+    s.packets(&[Read(0, 1)])?;
+    drop(mapping);
+    act.waits()?;
+    s.supply(0..1)?;
+    act.ends(Status::NOT_FOUND)?;
     s.packets(&[])
 }
 
@@ -124,16 +153,16 @@ fn close_port(via: Via) -> Outcome {
 
 /// The pager is closed while another thread takes the COMPLETE that this withdraws.
 fn racy_port_dequeue() -> Outcome {
-    for _ in 0..100 {
+    for _ in 0..1000 {
         let s = scene(1)?;
         s.detach()?;
-        let port = zx::AsHandleRef::raw_handle(&s.port);
+        let port = s.port.raw_handle();
         let taker = zx::thread::spawn("taker", move || {
             let mut packet = [0u64; 6];
-            test_guests::raw::port_wait(port, NOW, test_guests::raw::out(&mut packet))
+            raw::port_wait(port, NOW, raw::out(&mut packet))
         })?;
         s.close_pager()?;
-        match taker.join(test_guests::soon())? {
+        match taker.join(soon())? {
             Status::OK | Status::TIMED_OUT => s.packets(&[])?,
             status => fail!("{status}"),
         }
@@ -141,26 +170,32 @@ fn racy_port_dequeue() -> Outcome {
     Ok(())
 }
 
-/// A pager is closed while another thread makes a VMO with its handle.
+/// Pagers are made and closed while another thread makes VMOs with their handles, stale or not.
 fn zero_handles_race() -> Outcome {
+    static PAGER: AtomicU32 = AtomicU32::new(0);
+    static OVER: AtomicBool = AtomicBool::new(false);
+    OVER.store(false, Relaxed);
     let port = Port::create()?;
-    let raw_port = zx::AsHandleRef::raw_handle(&port);
-    for _ in 0..100 {
-        let pager = Pager::create()?;
-        let raw = zx::AsHandleRef::raw_handle(&pager);
-        let maker = zx::thread::spawn("maker", move || {
-            let mut vmo = 0u32;
-            let out = test_guests::raw::out(&mut vmo);
-            let made = test_guests::raw::pager_create_vmo(raw, 0, raw_port, 1, PAGE_SIZE, out);
-            let _ = test_guests::raw::handle_close(vmo);
-            made
-        })?;
-        drop(pager);
-        match maker.join(test_guests::soon())? {
-            Status::OK | Status::BAD_HANDLE | Status::BAD_STATE => {}
-            status => fail!("{status}"),
+    let raw_port = port.raw_handle();
+    let maker = zx::thread::spawn("maker", move || {
+        while !OVER.load(Relaxed) {
+            let (pager, mut vmo) = (PAGER.load(Relaxed), 0u32);
+            let made = raw::pager_create_vmo(pager, 0, raw_port, 1, PAGE_SIZE, raw::out(&mut vmo));
+            match made {
+                Status::OK => raw::handle_close(vmo).ok()?,
+                Status::BAD_HANDLE | Status::BAD_STATE => {}
+                status => return Err(status),
+            }
         }
+        Ok(())
+    })?;
+    for _ in 0..10_000 {
+        let pager = Pager::create()?;
+        PAGER.store(pager.raw_handle(), Relaxed);
+        drop(pager);
     }
+    OVER.store(true, Relaxed);
+    equal!(maker.join(soon())?, Ok(()));
     Ok(())
 }
 
@@ -169,19 +204,8 @@ fn proxy_use_after_free() -> Outcome {
     let s = scene(1)?;
     s.close_pager()?;
     let other = Pager::create()?;
-    let mut stats = 0u32;
-    let vmo = zx::AsHandleRef::raw_handle(&s.vmo);
-    let args = [
-        zx::AsHandleRef::raw_handle(&other).into(),
-        vmo.into(),
-        0,
-        test_guests::raw::out(&mut stats),
-        4,
-    ];
-    // SAFETY: the record is alive during the call.
-    let status =
-        unsafe { zx::sys::call(protocol::syscall::SyscallNumber::PagerQueryVmoStats, args) };
-    equal!(status, Status::INVALID_ARGS);
+    let asked = other.query_vmo_stats(&s.vmo, false);
+    equal!(asked, Err(Status::INVALID_ARGS));
     Ok(())
 }
 
@@ -194,6 +218,8 @@ fn supply_after_detach() -> Outcome {
 
 crate::scenarios! {
     "ResizeNonresizableVmo" resize_nonresizable
+    "ResizeCutsARequest" resize_cuts_a_request
+    "VmarUnmapTest" vmar_unmap
     "DetachPageCompleteTest" detach_page_complete
     "ClosePageCompleteTest" close_page_complete
     "DetachNonMappingAccess" detach_non_mapping_access

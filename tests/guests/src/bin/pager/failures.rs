@@ -3,6 +3,7 @@
 use test_guests::{Outcome, Via, equal};
 use zx::{PAGE_SIZE, Status, VmoOp, VmoOptions};
 
+use crate::act::Deed;
 use crate::scene::{Dirty, KEY, Packet, Read, scene, scene_with};
 
 const IO: Status = Status::IO;
@@ -116,7 +117,7 @@ fn fail_redundant() -> Outcome {
 fn fail_after_detach() -> Outcome {
     let s = scene(1)?;
     s.detach()?;
-    let result = s.pager_op(protocol::options::PagerOp::Fail, 0..1, IO.to_register());
+    let result = s.pager_op(zx::PagerOp::Fail(IO), 0..1);
     equal!(result, Err(Status::BAD_STATE));
     Ok(())
 }
@@ -190,6 +191,36 @@ fn fail_dirty_request() -> Outcome {
     Ok(())
 }
 
+/// Only a later page of a DIRTY request fails: the write asks again for it, and what it has written stays.
+fn fail_later_page_of_dirty_request() -> Outcome {
+    let s = scene_with(2, VmoOptions::TRAP_DIRTY)?;
+    s.supply(0..2)?;
+    let write = s.write(0..2, 9)?;
+    s.packets(&[Dirty(0, 2)])?;
+    s.fail(1..2, IO)?;
+    write.waits()?;
+    s.dirty(0..1)?;
+    s.packets(&[Dirty(1, 2)])?;
+    s.fail(1..2, IO)?;
+    write.ends(IO)?;
+    s.bytes_are(&s.vmo, 0, &[9, 1])?;
+    equal!(s.was_modified()?, true);
+    s.dirty_are(&[(0, 1, false)])
+}
+
+/// READ and DIRTY requests of one range fail together.
+fn fail_both_kinds() -> Outcome {
+    let s = scene_with(2, VmoOptions::TRAP_DIRTY)?;
+    s.supply(0..1)?;
+    let (write, commit) = (s.write(0..1, 9)?, s.commit(1..2)?);
+    let store = s.act(Deed::Store((0, 1), 9))?;
+    s.fail(0..2, IO)?;
+    for act in [write, commit, store] {
+        act.ends(IO)?;
+    }
+    s.packets(&[])
+}
+
 crate::scenarios! {
     "FailExactRange" fail_exact_range
     "FailMultipleCommits" fail_multiple_commits
@@ -202,7 +233,9 @@ crate::scenarios! {
     "FailEarlyWake" fail_early_wake
     "FailOverlapRequest" fail_overlap_request
     "FailErrorCode" fail_error_code
-    "FailDirtyRequest" fail_dirty_request;
+    "FailDirtyRequest" fail_dirty_request
+    "FailLaterPageOfDirtyRequest" fail_later_page_of_dirty_request
+    "FailBothKinds" fail_both_kinds;
     reading "FailSinglePage" fail_single_page;
     writing;
 }

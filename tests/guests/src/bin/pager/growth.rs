@@ -3,7 +3,8 @@
 use test_guests::{Outcome, Via, equal};
 use zx::{ChildOptions, PAGE_SIZE, Status, VmoOp, VmoOptions};
 
-use crate::scene::{Deed, Dirty, Read, scene, scene_with};
+use crate::act::Deed;
+use crate::scene::{Dirty, Read, scene, scene_with};
 
 fn op_zero(options: VmoOptions) -> Outcome {
     let s = scene_with(6, options)?;
@@ -70,6 +71,39 @@ fn resize_into_a_page(options: VmoOptions) -> Outcome {
     Ok(())
 }
 
+/// What lies between the old content and the new is dirty; what lies beyond is no content, and nothing to write back.
+fn stream_size(options: VmoOptions) -> Outcome {
+    let s = scene_with(6, options)?;
+    s.supply(0..4)?;
+    s.vmo.set_stream_size(2 * PAGE_SIZE)?;
+    s.bytes_are(&s.vmo, 0, &[0, 1, 0, 0, 0, 0])?;
+    s.dirty_are(&[])?;
+    equal!(s.committed(&s.vmo)?, 2);
+    s.vmo.set_stream_size(4 * PAGE_SIZE)?;
+    s.dirty_are(&[(2, 4, true)])?;
+    s.packets(&[])?;
+    s.written(5..6, 9)?;
+    s.dirty_are(&[(2, 4, true), (5, 6, false)])?;
+    s.begin(0..6)?;
+    s.end(0..6)?;
+    s.dirty_are(&[])?;
+    s.bytes_are(&s.vmo, 4, &[0, 9])?;
+    s.packets(&[])
+}
+
+/// What lies beyond a slice's content may be content of its parent.
+fn stream_size_of_a_slice() -> Outcome {
+    let s = scene(4)?;
+    s.supply(0..4)?;
+    let slice = s.child(ChildOptions::SLICE, 1..3)?;
+    slice.set_stream_size(0)?;
+    s.bytes_are(&s.vmo, 0, &[0, 0, 0, 3])?;
+    s.dirty_are(&[(1, 3, true)])?;
+    equal!(s.was_modified()?, true);
+    equal!(s.vmo.get_stream_size()?, 4 * PAGE_SIZE);
+    Ok(())
+}
+
 /// Looking at zeros through a mapping commits nothing, and they stay what they are.
 fn mapped_zeros(options: VmoOptions) -> Outcome {
     let s = scene_with(4, options)?;
@@ -110,12 +144,13 @@ fn slice_writes(options: VmoOptions) -> Outcome {
 }
 
 crate::scenarios! {
-    ;
+    "StreamSizeOfASlice" stream_size_of_a_slice;
     reading "OpZeroAnswersReads" op_zero_answers_reads;
     writing
     "OpZero" op_zero
     "OpZeroPartialPage" op_zero_partial_page
     "ResizeIntoAPage" resize_into_a_page
+    "StreamSize" stream_size
     "MappedZeros" mapped_zeros
     "SliceWrites" slice_writes;
 }

@@ -3,7 +3,7 @@
 use test_guests::{Outcome, equal};
 use zx::{ChildOptions, PAGE_SIZE, Status, Vmo, VmoOp, VmoOptions};
 
-use crate::scene::{Read, scene, scene_with};
+use crate::scene::{Complete, Read, scene, scene_with};
 
 const ALOW: ChildOptions = ChildOptions::SNAPSHOT_AT_LEAST_ON_WRITE;
 
@@ -38,24 +38,23 @@ fn eviction_hints_op_range() -> Outcome {
 
 /// Forked pages need nothing; DONT_NEED asks for nothing.
 fn eviction_hints_with_clones() -> Outcome {
-    let s = scene(4)?;
-    let clone = s.child(ALOW, 0..4)?;
-    s.supply(1..2)?;
-    clone.write(&[9], PAGE_SIZE)?;
-    let inner = clone.create_child(ALOW, 0, 4 * PAGE_SIZE)?;
+    let s = scene(10)?;
+    let clone = s.child(ALOW, 0..10)?;
+    clone.op_range(VmoOp::Zero, 2 * PAGE_SIZE..3 * PAGE_SIZE)?;
+    let inner = clone.create_child(ALOW, 0, 10 * PAGE_SIZE)?;
+    inner.op_range(VmoOp::Zero, 6 * PAGE_SIZE..7 * PAGE_SIZE)?;
     for vmo in [&clone, &inner] {
-        equal!(vmo.op_range(VmoOp::DontNeed, 0..4 * PAGE_SIZE), Ok(()));
+        equal!(vmo.op_range(VmoOp::DontNeed, 0..10 * PAGE_SIZE), Ok(()));
     }
     s.packets(&[])?;
-    let before = s.committed(&inner)?;
-    let hint = s.op_on(&inner, VmoOp::AlwaysNeed, 0..4)?;
-    s.packets(&[Read(0, 1)])?;
-    s.supply(0..1)?;
-    s.packets(&[Read(2, 4)])?;
-    s.supply(2..4)?;
+    let hint = s.op_on(&inner, VmoOp::AlwaysNeed, 0..10)?;
+    for (first, end) in [(0, 2), (3, 6), (7, 10)] {
+        s.packets(&[Read(first, end)])?;
+        s.supply(first..end)?;
+    }
     hint.ends(Status::OK)?;
-    equal!(s.committed(&s.vmo)?, 4);
-    equal!(s.committed(&inner)?, before);
+    equal!(s.committed(&s.vmo)?, 8);
+    equal!((s.committed(&clone)?, s.committed(&inner)?), (0, 0));
     Ok(())
 }
 
@@ -66,6 +65,22 @@ fn eviction_hints_with_resize() -> Outcome {
     s.vmo.set_size(0)?;
     hint.ends(Status::OK)?;
     s.packets(&[])
+}
+
+/// What the pager says to a hint is not told; to a prefetch it is.
+fn eviction_hint_swallows_errors() -> Outcome {
+    let s = scene(2)?;
+    let hint = s.op(VmoOp::AlwaysNeed, 0..2)?;
+    s.fail(0..2, Status::IO)?;
+    hint.ends(Status::OK)?;
+    let prefetch = s.op(VmoOp::Prefetch, 0..2)?;
+    s.fail(0..2, Status::NO_SPACE)?;
+    prefetch.ends(Status::NO_SPACE)?;
+    let (hint, prefetch) = (s.op(VmoOp::AlwaysNeed, 0..2)?, s.op(VmoOp::Prefetch, 0..2)?);
+    s.detach()?;
+    hint.ends(Status::OK)?;
+    prefetch.ends(Status::BAD_STATE)?;
+    s.packets(&[Complete])
 }
 
 fn prefetch() -> Outcome {
@@ -94,6 +109,7 @@ crate::scenarios! {
     "EvictionHintsOpRange" eviction_hints_op_range
     "EvictionHintsWithClones" eviction_hints_with_clones
     "EvictionHintsWithResize" eviction_hints_with_resize
+    "EvictionHintSwallowsErrors" eviction_hint_swallows_errors
     "Prefetch" prefetch;
     reading;
     writing;

@@ -9,7 +9,9 @@
     reason = "without an allocator the reason travels by value"
 )]
 
+mod act;
 mod arguments;
+mod chains;
 mod clones;
 mod commit;
 mod dirty;
@@ -20,6 +22,7 @@ mod growth;
 mod hints;
 mod pins;
 mod scene;
+mod suspends;
 mod writeback;
 
 use test_guests::{Case, Outcome, Runner, Via};
@@ -51,7 +54,7 @@ pub(crate) use scenarios;
 
 fn run(startup: &Startup<'_>) -> i32 {
     let mut runner = Runner::new(startup.arg(1).unwrap_or(""));
-    runner.case("exceptions", scene::handle_exceptions);
+    runner.case("exceptions", act::handle_exceptions);
     runner.case("bti", || pins::make_bti(startup));
     let mut module = |cases: &[Case], reading: &[Reading], writing: &[Writing]| {
         runner.cases(cases);
@@ -74,6 +77,8 @@ fn run(startup: &Startup<'_>) -> i32 {
     module(writeback::CASES, writeback::READING, writeback::WRITING);
     module(arguments::CASES, arguments::READING, arguments::WRITING);
     module(pins::CASES, pins::READING, pins::WRITING);
+    module(suspends::CASES, suspends::READING, suspends::WRITING);
     module(clones::CASES, clones::READING, clones::WRITING);
+    module(chains::CASES, chains::READING, chains::WRITING);
     runner.finish()
 }

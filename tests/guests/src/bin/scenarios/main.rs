@@ -2,8 +2,6 @@
 //! mappings.
 //!
 //! Those that read pages run twice, `NAME.read` through `zx_vmo_read` and `NAME.mapping` through a mapping.
-//! `scenarios fatal NAME` runs one whose end is a fatal page fault, and with it the process's end:
-//! `VmarUnmapTest` (ZX_ERR_NOT_FOUND). It exits with 1 if it survives.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 #![allow(
     clippy::result_large_err,
@@ -33,11 +31,7 @@ macro_rules! both {
 pub(crate) use both;
 
 fn run(startup: &Startup<'_>) -> i32 {
-    let filter = startup.arg(1).unwrap_or("");
-    if filter == "fatal" {
-        return fatal(startup.arg(2).unwrap_or(""));
-    }
-    let mut runner = Runner::new(filter);
+    let mut runner = Runner::new(startup.arg(1).unwrap_or(""));
     for (read, mapping, scenario) in basics::BOTH.iter().chain(supplies::BOTH) {
         runner.case(read, || scenario(Via::Read));
         runner.case(mapping, || scenario(Via::Mapping));
@@ -46,19 +40,4 @@ fn run(startup: &Startup<'_>) -> i32 {
     runner.cases(mappings::CASES);
     runner.cases(ranges::CASES);
     runner.finish()
-}
-
-fn fatal(name: &str) -> i32 {
-    let outcome = match name {
-        "VmarUnmapTest" => mappings::vmar_unmap(),
-        _ => {
-            zx::println!("scenarios: no fatal scenario is called {name}");
-            return 2;
-        }
-    };
-    match outcome {
-        Ok(()) => zx::println!("FAIL {name} the faulting thread went on"),
-        Err(failure) => zx::println!("FAIL {name} {failure}"),
-    }
-    1
 }

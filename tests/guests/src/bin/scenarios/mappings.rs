@@ -1,7 +1,6 @@
 //! "Mappings": what happens to a fault when the mapping under it changes.
 
 use core::arch::asm;
-use core::mem::ManuallyDrop;
 use test_guests::pages::{PAGE, check_mapping, contents};
 use test_guests::{Outcome, Service, equal, fail, shortly, soon};
 use zx::thread::JoinHandle;
@@ -90,24 +89,7 @@ fn vmar_map_range() -> Outcome {
     Ok(())
 }
 
-/// Unmapping under a thread that waits for a page, and then supplying it: the thread's access finds no mapping.
-///
-/// Returns only if that did not end the process.
-pub fn vmar_unmap() -> Outcome {
-    let service = Service::new()?;
-    let vmo = service.vmo(KEY, 1)?;
-    let mapping = ManuallyDrop::new(Mapping::read_only(&vmo, 0, PAGE)?);
-    zx::println!("expected: ZX_ERR_NOT_FOUND at {:#x}", mapping.base());
-    let thread = toucher(mapping.base())?;
-    service.expect_read(KEY, 0, 1)?;
-    // SAFETY: no Rust value lives there, and the mapping is never used again.
-    unsafe { vmar_root_self().unmap(mapping.base(), PAGE)? };
-    service.supply(&vmo, KEY, 0, 1)?;
-    let word = thread.join(soon())?;
-    fail!("the thread read {word:#x}");
-}
-
-/// Scenarios of this module that end well.
+/// Scenarios of this module.
 pub const CASES: &[test_guests::Case] = &[
     ("VmarRemapTest", vmar_remap),
     ("VmarMapRangeTest", vmar_map_range),

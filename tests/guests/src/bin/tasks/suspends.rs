@@ -1,12 +1,10 @@
 //! Suspended threads: what they were at, and their registers.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use test_guests::{
-    Failure, Outcome, Service, Via, cases, check, equal, fail, pages, raw, reader, shortly, soon,
-};
+use test_guests::{Failure, Outcome, Via, cases, check, equal, fail, reader, shortly, soon};
 use zx::{
-    AsHandleRef, Handle, Mapping, PAGE_SIZE, Port, PortPacket, Signals, Status, Task, Unowned, Vmo,
-    VmoOp, thread_state, time,
+    AsHandleRef, Handle, PAGE_SIZE, Port, PortPacket, Signals, Status, Task, Unowned, Vmo,
+    thread_state, time,
 };
 
 use crate::child::{Child, Does};
@@ -57,47 +55,6 @@ fn oneself_not_supported() -> Outcome {
     Ok(())
 }
 
-/// The same READ comes again when the thread goes on.
-fn suspend_read(via: Via) -> Outcome {
-    let (service, vmo) = paged(5)?;
-    let reader = reader(&vmo, via, Some(5), 0, 1)?;
-    service.expect_read(5, 0, 1)?;
-    for _ in 0..3 {
-        expect_state(reader.thread(), thread_state::BLOCKED_PAGER)?;
-        let token = reader.thread().suspend()?;
-        expect_suspended(reader.thread())?;
-        service.expect_silence()?;
-        drop(token);
-        service.expect_read(5, 0, 1)?;
-    }
-    service.supply(&vmo, 5, 0, 1)?;
-    reader.expect_done()
-}
-
-fn suspend_read_test_read() -> Outcome {
-    suspend_read(Via::Read)
-}
-
-fn suspend_read_test_mapping() -> Outcome {
-    suspend_read(Via::Mapping)
-}
-
-fn suspend_commit_test() -> Outcome {
-    let (service, vmo) = paged(6)?;
-    let raw = vmo.raw_handle();
-    let thread = zx::thread::spawn("commit", move || {
-        Unowned::<Vmo>::from_raw(raw).op_range(VmoOp::Commit, 0..2 * PAGE_SIZE)
-    })?;
-    service.expect_read(6, 0, 2)?;
-    let token = thread.thread().suspend()?;
-    expect_suspended(thread.thread())?;
-    drop(token);
-    service.expect_read(6, 0, 2)?;
-    service.supply(&vmo, 6, 0, 2)?;
-    equal!(thread.join(soon())?, Ok(()));
-    Ok(())
-}
-
 /// A packet that nobody has seen is withdrawn with its request.
 fn an_unseen_packet_is_withdrawn() -> Outcome {
     let (service, vmo) = paged(7)?;
@@ -110,51 +67,6 @@ fn an_unseen_packet_is_withdrawn() -> Outcome {
     service.expect_read(7, 0, 1)?;
     service.supply(&vmo, 7, 0, 1)?;
     reader.expect_done()
-}
-
-/// A copy between a call and its caller's memory is not interrupted: the thread is suspended behind it.
-fn in_kernel(mapping: Mapping, service: &Service, buffer: &Vmo, call: InKernel) -> Outcome {
-    let address = mapping.base() as u64;
-    let thread = zx::thread::spawn("caller", move || call(address))?;
-    service.expect_read(8, 0, 1)?;
-    let token = thread.thread().suspend()?;
-    let early = thread
-        .thread()
-        .wait_handle(Signals::THREAD_SUSPENDED, shortly());
-    equal!(early, Err(Status::TIMED_OUT));
-    equal!(thread.thread().info()?.state, thread_state::BLOCKED_PAGER);
-    service.supply(buffer, 8, 0, 1)?;
-    expect_suspended(thread.thread())?;
-    check!(!thread.finished_by(shortly()));
-    drop(token);
-    equal!(thread.join(soon())?, Status::OK);
-    Ok(())
-}
-
-/// A call with a buffer at this address.
-type InKernel = fn(u64) -> Status;
-
-fn suspend_in_kernel_test() -> Outcome {
-    let (service, buffer) = paged(8)?;
-    let mapping = Mapping::read_write(&buffer, 0, PAGE_SIZE as usize)?;
-    in_kernel(mapping, &service, &buffer, |address| {
-        let (process, basic) = (zx::process_self().raw_handle(), 2);
-        raw::object_get_info(process, basic, address, PAGE_SIZE, 0, 0)
-    })
-}
-
-fn suspend_in_kernel_capture_faults_test() -> Outcome {
-    static TO: AtomicU64 = AtomicU64::new(0);
-    let (service, buffer) = paged(8)?;
-    let mapping = Mapping::read_only(&buffer, 0, PAGE_SIZE as usize)?;
-    let to = Vmo::create(PAGE_SIZE)?;
-    TO.store(to.raw_handle().into(), Relaxed);
-    in_kernel(mapping, &service, &buffer, |address| {
-        raw::vmo_write(TO.load(Relaxed) as u32, address, 0, PAGE_SIZE)
-    })?;
-    let mut bytes = [0; PAGE_SIZE as usize];
-    to.read(&mut bytes, 0)?;
-    pages::check_page(&bytes, Some(8), 0)
 }
 
 /// What comes while a thread that waits for it is suspended is there when it goes on.
@@ -283,12 +195,7 @@ fn as_it_starts() -> Outcome {
 cases! { "suspends":
     a_running_thread_stands_still
     oneself_not_supported
-    suspend_read_test_read
-    suspend_read_test_mapping
-    suspend_commit_test
     an_unseen_packet_is_withdrawn
-    suspend_in_kernel_test
-    suspend_in_kernel_capture_faults_test
     waits_are_made_again
     a_sleep_ends_late
     registers
