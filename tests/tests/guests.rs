@@ -2,7 +2,9 @@
 //! none is lost in silence.
 
 use protocol::{PolicyAction, PolicyCondition};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 use tests::{Guest, Run, Scripted, needs_kvm};
 use vmm::config::Grant;
 
@@ -138,7 +140,7 @@ fn lines_of_many_threads_keep_their_order() {
     needs_kvm!();
     for cpus in CPUS {
         let run = Guest::test("writers")
-            .args([500])
+            .args(["turns", "500"])
             .cpus(cpus)
             .run()
             .exited(0);
@@ -149,6 +151,35 @@ fn lines_of_many_threads_keep_their_order() {
             assert!(whole, "line {number} is {line:?}\n{run}");
         }
         assert_eq!(lines.len(), 500, "{run}");
+    }
+}
+
+/// What two threads write at once: no line is torn or lost, and each thread's come in order, also where the output is slow
+/// now and then.
+#[test]
+fn lines_written_at_once_are_whole() {
+    needs_kvm!();
+    const LINES: usize = 1000;
+    for cpus in CPUS {
+        let written = Arc::new(Mutex::new(String::new()));
+        let sink = Arc::clone(&written);
+        let slow_sink = move |line: &[u8]| {
+            if line.len().is_multiple_of(8) {
+                thread::sleep(Duration::from_micros(200));
+            }
+            sink.lock().unwrap().push_str(str::from_utf8(line).unwrap());
+        };
+        let guest = Guest::test("writers").args(["at-once", &LINES.to_string()]);
+        guest.cpus(cpus).on_output(slow_sink).run().exited(0);
+        let written = written.lock().unwrap();
+        for letter in ["a", "b"] {
+            let of_it = written.lines().filter(|line| line.starts_with(letter));
+            for (line, number) in of_it.zip(0..) {
+                let expected = letter.repeat(1 + number * 1237 % 4999);
+                assert!(line == expected, "line {number} of {letter}: {line}");
+            }
+        }
+        assert_eq!(written.lines().count(), 2 * LINES);
     }
 }
 
