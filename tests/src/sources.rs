@@ -37,12 +37,12 @@ pub fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
 }
 
 /// The texts of the Rust sources below a folder of the workspace.
-pub fn sources(dir: &str) -> Vec<String> {
+fn sources(dir: &str) -> Vec<String> {
     files(&root().join(dir), "rs").iter().map(read).collect()
 }
 
 /// Whether it may stand in a Rust name.
-pub fn is_name(char: char) -> bool {
+fn is_name(char: char) -> bool {
     char.is_ascii_alphanumeric() || char == '_'
 }
 
@@ -59,4 +59,15 @@ pub fn core_tests(dir: &str) -> BTreeMap<String, Vec<String>> {
         }
     }
     tests
+}
+
+/// The cases of guests that must run: the list's name and the case's, for each line of `tests/names`.
+pub fn guest_cases() -> Vec<(String, String)> {
+    let lists = files(&root().join("tests/tests/names"), "txt");
+    let cases = |list: &PathBuf| {
+        let name = list.file_stem().unwrap_or_default().to_string_lossy();
+        let case = |case: &str| (name.to_string(), case.to_owned());
+        read(list).lines().map(case).collect::<Vec<_>>()
+    };
+    lists.iter().flat_map(cases).collect()
 }

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use protocol::syscall::SyscallNumber;
+use tests::sources::{files, guest_cases, read, root};
 use tests::{Guest, needs_kvm};
 use vmm::config::Grant;
 
@@ -47,15 +47,6 @@ fn rows() -> Vec<Row> {
     run.output.lines().map(row).collect()
 }
 
-fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here).into()
-}
-
-fn text(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
 #[test]
 fn every_error_that_a_program_can_provoke_is_provoked() {
     needs_kvm!();
@@ -85,20 +76,13 @@ fn every_call_has_its_errors() {
 
 /// The cases of guests that run by name, and the tests of this folder as `file.test`.
 fn cases() -> BTreeSet<String> {
-    let folder = root().join("tests/tests");
-    let mut known = BTreeSet::new();
-    for entry in fs::read_dir(folder.join("names")).unwrap() {
-        let path = entry.unwrap().path();
-        let guest = path.file_stem().unwrap().to_string_lossy().into_owned();
-        known.extend(text(&path).lines().map(|case| format!("{guest}.{case}")));
-    }
-    for entry in fs::read_dir(&folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "rs") {
-            continue;
-        }
+    let cases = guest_cases().into_iter();
+    let mut known: BTreeSet<String> = cases
+        .map(|(guest, case)| format!("{guest}.{case}"))
+        .collect();
+    for path in files(&root().join("tests/tests"), "rs") {
         let file = path.file_stem().unwrap().to_string_lossy().into_owned();
-        for after in text(&path).split("#[test]").skip(1) {
+        for after in read(&path).split("#[test]").skip(1) {
             let name = after.split_once("fn ").map_or("", |(_, rest)| rest);
             let name = name.split('(').next().unwrap_or_default();
             known.insert(format!("{file}.{name}"));
@@ -163,7 +147,7 @@ fn the_document_is_the_table() {
         fs::write(&path, document).unwrap();
         return;
     }
-    let is = text(&path);
+    let is = read(&path);
     let differs = is
         .lines()
         .zip(document.lines())

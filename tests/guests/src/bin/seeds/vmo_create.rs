@@ -4,7 +4,7 @@ use test_guests::pages::{PAGE, check_mapping, check_vmo};
 use test_guests::raw::{self, out};
 use test_guests::{Outcome, cases, check, equal, status};
 use zx::{
-    AsHandleRef, MAX_VMO_SIZE, Mapping, ObjectType, PAGE_SIZE, Status, Vmo, VmoInfoFlags,
+    AsHandleRef, MAX_VMO_SIZE, Mapping, ObjectType, PAGE_SIZE, Status, Vmo, VmoInfoFlags, VmoOp,
     VmoOptions, vmar_root_self,
 };
 
@@ -111,6 +111,27 @@ fn discardable() -> Outcome {
     let vmo = Vmo::create_with_opts(VmoOptions::DISCARDABLE, 2 * PAGE_SIZE)?;
     check!(vmo.info()?.flags & VmoInfoFlags::DISCARDABLE.bits() != 0);
     check_vmo(&vmo, None, 0, 2)
+}
+
+/// A new one is unlocked; locks are counted, and tell what was discarded.
+fn discardable_unless_locked() -> Outcome {
+    let vmo = Vmo::create_with_opts(VmoOptions::DISCARDABLE, 2 * PAGE_SIZE)?;
+    let op = |op| vmo.op_range(op, 0..2 * PAGE_SIZE);
+    equal!(op(VmoOp::Unlock), Err(Status::BAD_STATE));
+    let state = vmo.lock()?;
+    equal!((state.offset, state.size), (0, 2 * PAGE_SIZE));
+    equal!((state.discarded_offset, state.discarded_size), (0, 0));
+    op(VmoOp::TryLock)?;
+    op(VmoOp::Unlock)?;
+    op(VmoOp::Unlock)?;
+    equal!(op(VmoOp::Unlock), Err(Status::BAD_STATE));
+    equal!(
+        vmo.op_range(VmoOp::TryLock, 0..PAGE_SIZE),
+        Err(Status::OUT_OF_RANGE)
+    );
+    let plain = Vmo::create(PAGE_SIZE)?;
+    equal!(plain.lock().map(|_| ()), Err(Status::NOT_SUPPORTED));
+    Ok(())
 }
 
 fn discardable_and_resizable() -> Outcome {
@@ -267,7 +288,7 @@ cases! { "vmo_create":
     zero_filled_by_read zero_filled_by_mapping nothing_committed_at_first zero_size size_rounds_up
     content_size_is_unrounded content_size_can_be_set one_handle_to_a_new_object
     resizable_can_change_size not_resizable_cannot_change_size discardable
-    discardable_and_resizable unbounded_is_as_large_as_possible unbounded_holds_pages_anywhere
+    discardable_unless_locked discardable_and_resizable unbounded_is_as_large_as_possible unbounded_holds_pages_anywhere
     unbounded_size_is_content_size unbounded_resizable_invalid_args out_null_invalid_args
     out_invalid_invalid_args out_half_mapped_invalid_args out_on_absent_pages
     unknown_options_invalid_args trap_dirty_invalid_args too_large_out_of_range largest_size
