@@ -3,6 +3,7 @@
 
 mod arguments;
 mod basics;
+mod chains;
 mod clones;
 mod commit;
 mod dirty;
