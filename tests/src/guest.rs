@@ -11,7 +11,7 @@ use std::{
 
 use protocol::{PolicyAction, PolicyCondition};
 use vmm::{
-    config::{FileMode, Grant, NamedVmo, Output, Program, RunConfig, VmoSource},
+    config::{FileMode, Grant, NamedVmo, Output, Program, RunConfig, SupplyPolicy, VmoSource},
     observe::Report,
     outcome::End,
     pager::HostPager,
@@ -66,6 +66,7 @@ impl Guest {
                 memory: None,
                 timeout: Some(TIMEOUT),
                 policy: Vec::new(),
+                supply: SupplyPolicy::Adaptive,
                 interactive: false,
                 output: Output::Stdout,
             },

@@ -5,6 +5,7 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 use protocol::{PolicyAction, PolicyCondition};
 
 use crate::pager::HostPager;
+pub use crate::pager::SupplyPolicy;
 
 /// One run of one program.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct RunConfig {
     pub memory: Option<u64>,
     /// Stop the run after this long.
     pub timeout: Option<Duration>,
+    /// How much host pagers supply at a fault.
+    pub supply: SupplyPolicy,
     /// Policy of the program's job: what is done about a condition, in this order. All else is allowed.
     pub policy: Vec<(PolicyCondition, PolicyAction)>,
     /// A person watches: Ctrl-C ends the run, and a long one shows its progress if standard error is a terminal.

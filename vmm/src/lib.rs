@@ -1,6 +1,7 @@
 //! zvmm: a virtual machine monitor whose guests see Zircon's memory model.
 #![deny(unsafe_code)]
 
+pub mod bench;
 pub mod check;
 pub mod cli;
 pub mod config;

@@ -17,6 +17,7 @@ fn main() -> ExitCode {
     let host = Host {
         programs: vmm::guest_image::programs(),
         run: &|config| vmm::vm::run(config).map_err(Into::into),
+        bench: &|config, tell| vmm::bench::run(config, tell).map_err(Into::into),
         checks: &checks,
     };
     let exit = cli::main(

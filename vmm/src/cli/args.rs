@@ -13,7 +13,7 @@ use super::{
     exit, stats,
     values::{self, VmoOption},
 };
-use crate::config::Grant;
+use crate::config::{Grant, SupplyPolicy};
 
 /// Runs a program in a KVM guest whose memory is Zircon VMOs
 #[derive(Debug, Parser)]
@@ -35,6 +35,8 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Check what this host offers; one line each, with the remedy
     Doctor,
+    /// Measure faults and calls beside the least that they can cost on this host
+    Bench(BenchArgs),
     /// List the built-in programs
     Programs,
     /// Say where the SDK is: what programs in C, C++ and Rust are written with
@@ -122,6 +124,10 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "NAME=ACTION", value_parser = values::policy)]
     pub policy: Vec<(PolicyCondition, PolicyAction)>,
 
+    /// How much is supplied at a fault from files: adaptive (by what is read in sequence), fixed:N (pages) or none
+    #[arg(long, value_name = "POLICY", default_value = "adaptive", value_parser = values::supply_policy)]
+    pub supply_policy: SupplyPolicy,
+
     /// Show figures of the run: a table on standard error, or (`--stats=json PATH`) JSON in a file
     #[arg(
         long,
@@ -138,6 +144,25 @@ pub(super) struct RunArgs {
     /// A built-in program wins over a file of the same name in the current folder: write ./NAME for the file.
     #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM")]
     pub program: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BenchArgs {
+    /// Fewer touches and rounds: shows that everything works, and little more
+    #[arg(long)]
+    pub quick: bool,
+
+    /// Rounds of each figure: floor, zvmm, zvmm, floor [default: 9, or 1 with --quick]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub rounds: Option<u16>,
+
+    /// Write every sample and the ratios into this file, as JSON
+    #[arg(long, value_name = "PATH")]
+    pub json: Option<PathBuf>,
+
+    /// Numbers of the figures to measure [default: all]
+    #[arg(value_name = "FIGURE")]
+    pub figures: Vec<u32>,
 }
 
 /// What becomes of the figures.

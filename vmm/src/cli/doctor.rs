@@ -132,6 +132,7 @@ mod tests {
         let host = Host {
             programs: &[],
             run: &|_| Err("no VM here".into()),
+            bench: &|_, _| Err("no VM here".into()),
             checks,
         };
         let mut out = Vec::new();

@@ -5,6 +5,7 @@
 //! what happened, from the outside in, then what to do about it.
 
 mod args;
+mod bench;
 mod doctor;
 mod exit;
 mod logging;
@@ -28,7 +29,12 @@ use self::{
     args::{Cli, Command},
     message::Failure,
 };
-use crate::{check::Check, config::RunConfig, outcome::Outcome};
+use crate::{
+    bench::{BenchConfig, Results},
+    check::Check,
+    config::RunConfig,
+    outcome::Outcome,
+};
 
 pub use self::{exit::Exit, logging::init as init_logging};
 
@@ -38,6 +44,9 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 /// Name and ELF image of a built-in program.
 pub type BuiltIn = (&'static str, &'static [u8]);
 
+/// Measures what the configuration says, and tells of each figure.
+pub type Bench = dyn Fn(&BenchConfig, &mut dyn FnMut(&str)) -> Result<Results, BoxError>;
+
 /// What the command line works with.
 #[derive(Clone, Copy)]
 pub struct Host<'a> {
@@ -45,6 +54,8 @@ pub struct Host<'a> {
     pub programs: &'static [BuiltIn],
     /// Runs a VM.
     pub run: &'a dyn Fn(RunConfig) -> Result<Outcome, BoxError>,
+    /// Measures.
+    pub bench: &'a Bench,
     /// What `doctor` looks at besides the machine as such: devices, rights, capabilities.
     pub checks: &'a dyn Fn() -> Vec<Check>,
 }
@@ -85,6 +96,7 @@ fn obey(
 ) -> Result<Exit, Failure> {
     match cli.command {
         Command::Run(args) => run::run(args, host, err),
+        Command::Bench(args) => bench::bench(args, host, out, err),
         Command::Doctor => doctor::doctor(host, out),
         Command::Programs => programs::list(host.programs, out),
         Command::Sdk { .. } => sdk::path(out),

@@ -62,6 +62,7 @@ fn config(args: RunArgs, built_in: &'static [BuiltIn]) -> Result<RunConfig, Fail
         memory: args.memory,
         timeout: args.timeout,
         policy: args.policy,
+        supply: args.supply_policy,
         interactive: true,
         output: Output::Stdout,
     })

@@ -40,6 +40,7 @@ fn zvmm_os(args: Vec<OsString>, result: impl Fn() -> Result<End, BoxError>) -> S
     let host = Host {
         programs: &PROGRAMS,
         run: &run,
+        bench: &|_, _| Err("nothing is measured here".into()),
         checks: &checks,
     };
     let (mut out, mut err) = (Vec::new(), Vec::new());

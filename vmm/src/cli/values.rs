@@ -9,7 +9,23 @@ use std::{
 
 use protocol::{MAX_NAME_LEN, MAX_VMO_SIZE, PAGE_SIZE, PolicyAction, PolicyCondition};
 
-use crate::config::{FileMode, Grant};
+use crate::config::{FileMode, Grant, SupplyPolicy};
+
+/// Most pages of `fixed:N`: what fits a gigabyte.
+const MAX_FIXED: u64 = 1 << 18;
+
+/// `adaptive`, `fixed:N` or `none`.
+pub(super) fn supply_policy(text: &str) -> Result<SupplyPolicy, String> {
+    match text.split_once(':') {
+        None if text == "adaptive" => Ok(SupplyPolicy::Adaptive),
+        None if text == "none" => Ok(SupplyPolicy::None),
+        Some(("fixed", pages)) => match pages.parse() {
+            Ok(pages @ 1..=MAX_FIXED) => Ok(SupplyPolicy::Fixed(pages)),
+            _ => Err(format!("say fixed:N with 1 to {MAX_FIXED} pages")),
+        },
+        _ => Err("say adaptive, fixed:N (pages) or none".into()),
+    }
+}
 
 /// The value of one `--vmo`.
 #[derive(Debug, Clone, PartialEq, Eq)]

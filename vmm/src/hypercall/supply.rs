@@ -12,7 +12,7 @@ use protocol::{PAGE_SIZE, Status};
 use zircon::Pages;
 
 use super::shared::{Vm, lock};
-use crate::pager::{HostPager, ReadAhead, ReadError, Wait};
+use crate::pager::{HostPager, ReadAhead, ReadError, SupplyPolicy, Wait};
 
 /// Most pages read at once.
 const RUN: u64 = 64;
@@ -27,11 +27,11 @@ pub(crate) struct HostVmo {
 }
 
 impl HostVmo {
-    pub fn new(pager: Arc<dyn HostPager>) -> Self {
+    pub fn new(pager: Arc<dyn HostPager>, policy: SupplyPolicy) -> Self {
         HostVmo {
             pages: pager.size().div_ceil(PAGE_SIZE),
             pager,
-            ahead: Mutex::new(ReadAhead::new()),
+            ahead: Mutex::new(ReadAhead::new(policy)),
         }
     }
 

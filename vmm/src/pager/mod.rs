@@ -22,7 +22,7 @@ use protocol::Status;
 pub use self::{
     file::{FileError, FilePager},
     image::ImagePager,
-    readahead::ReadAhead,
+    readahead::{ReadAhead, SupplyPolicy},
     segment::{SegmentError, SegmentLayout, SegmentPager},
     workers::{SubmitError, Workers},
 };

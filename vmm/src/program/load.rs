@@ -22,7 +22,7 @@ use crate::config::{FileMode, Grant, NamedVmo, Program, RunConfig, VmoSource};
 use crate::hypercall::HostVmo;
 use crate::pager::{
     ByteSource, FileError, FilePager, HostPager, ImagePager, SegmentError, SegmentLayout,
-    SegmentPager,
+    SegmentPager, SupplyPolicy,
 };
 
 /// End of the first thread's stack.
@@ -86,6 +86,7 @@ pub(crate) fn load(kernel: &mut Kernel, config: &RunConfig) -> Result<Loaded, Lo
     let mut loader = Loader {
         kernel,
         new,
+        supply: config.supply,
         host_vmos: BTreeMap::new(),
     };
     for segment in &image.segments {
@@ -152,6 +153,7 @@ fn open(program: &Program) -> Result<(String, Image, Arc<dyn ByteSource>), LoadE
 struct Loader<'a> {
     kernel: &'a mut Kernel,
     new: NewProcess,
+    supply: SupplyPolicy,
     host_vmos: BTreeMap<VmoId, Arc<HostVmo>>,
 }
 
@@ -179,7 +181,8 @@ impl Loader<'_> {
             .kernel
             .add_host_vmo(name, pager.size())
             .map_err(|status| core(name, status))?;
-        self.host_vmos.insert(id, Arc::new(HostVmo::new(pager)));
+        self.host_vmos
+            .insert(id, Arc::new(HostVmo::new(pager, self.supply)));
         Ok(id)
     }
 

@@ -1,0 +1,197 @@
+//! `bench WHAT ...`: what `zvmm bench` runs in its guests. It writes the cycles that each touch or call took, 32 bits each.
+//!
+//! | WHAT | what it measures |
+//! |---|---|
+//! | `read SEED COUNT NAME...` | the first load of COUNT pages of each VMO, one thread a VMO; in order if SEED is 0, else at random |
+//! | `write SEED COUNT NAME...` | likewise, stores |
+//! | `null COUNT` | `zx_clock_get_monotonic` |
+//! | `supply PAGES COUNT` | `zx_pager_supply_pages` of so many pages |
+//! | `exit` | nothing |
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+use core::arch::asm;
+use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
+use programs::{Random, number};
+use zx::{Mapping, PAGE_SIZE, Pager, Port, Startup, Status, Unowned, Vmo, VmoOp, VmoOptions, time};
+
+zx::entry!(run);
+
+const PAGE: usize = PAGE_SIZE as usize;
+
+/// How long a thread may take.
+const PATIENCE_MILLIS: i64 = 120_000;
+
+fn run(startup: &Startup<'_>) -> i32 {
+    let argument = |n| startup.arg(n).and_then(number);
+    let done = match (startup.arg(1), argument(2), argument(3)) {
+        (Some(what @ ("read" | "write")), Some(seed), Some(count)) => {
+            touch(startup, what == "write", seed, count as usize)
+        }
+        (Some("null"), Some(count), _) => null(count as usize),
+        (Some("supply"), Some(pages), Some(count)) => supply(pages, count as usize),
+        (Some("exit"), ..) => Ok(()),
+        _ => Err(Status::INVALID_ARGS),
+    };
+    match done {
+        Ok(()) => 0,
+        Err(status) => {
+            zx::println!("bench: {status}");
+            1
+        }
+    }
+}
+
+/// Numbers in memory that is all there.
+struct Numbers(Mapping);
+
+impl Numbers {
+    fn new(count: usize) -> Result<Self, Status> {
+        let length = (count * 8).next_multiple_of(PAGE);
+        let vmo = Vmo::create(length as u64)?;
+        vmo.op_range(VmoOp::Commit, 0..length as u64)?;
+        let mapping = Mapping::read_write(&vmo, 0, length)?;
+        for page in (0..length).step_by(PAGE) {
+            mapping.set_word(page, 0)?;
+        }
+        Ok(Numbers(mapping))
+    }
+
+    fn get(&self, at: usize) -> usize {
+        self.0.word(8 * at).unwrap_or(0) as usize
+    }
+
+    fn set(&self, at: usize, value: usize) {
+        let _ = self.0.set_word(8 * at, value as u64);
+    }
+
+    /// Writes the numbers out, 32 bits each.
+    fn print(&self, count: usize) -> Result<(), Status> {
+        let mut bytes = [0; 4096];
+        for first in (0..count).step_by(1024) {
+            let chunk = 1024.min(count - first);
+            for (at, out) in bytes.chunks_exact_mut(4).take(chunk).enumerate() {
+                out.copy_from_slice(&(self.get(first + at) as u32).to_le_bytes());
+            }
+            // SAFETY: the buffer is this program's own.
+            unsafe { zx::sys::debug_write(bytes.as_ptr() as u64, 4 * chunk as u64).ok()? };
+        }
+        Ok(())
+    }
+}
+
+/// The page of each touch: the first of a random permutation of the VMO's pages, or all in order.
+fn order(seed: u64, count: usize, pages: usize) -> Result<Numbers, Status> {
+    let order = Numbers::new(pages)?;
+    for page in 0..pages {
+        order.set(page, page);
+    }
+    let mut random = Random::new(seed);
+    for at in (0..count).filter(|_| seed != 0) {
+        let other = at + random.below((pages - at) as u64) as usize;
+        let page = order.get(other);
+        order.set(other, order.get(at));
+        order.set(at, page);
+    }
+    Ok(order)
+}
+
+/// A thread's part: what it touches and how long that took.
+struct Part {
+    base: usize,
+    order: Numbers,
+    cycles: Numbers,
+}
+
+fn touch(startup: &Startup<'_>, write: bool, seed: u64, count: usize) -> Result<(), Status> {
+    static READY: AtomicU32 = AtomicU32::new(0);
+    let threads = startup.args().skip(4).count() as u32;
+    let mut running = [const { None }; 8];
+    for (name, place) in startup.args().skip(4).zip(&mut running) {
+        let raw = startup.handle(name).ok_or(Status::NOT_FOUND)?;
+        let vmo = Unowned::<Vmo>::from_raw(raw);
+        let pages = (vmo.get_size()? / PAGE_SIZE) as usize;
+        let length = pages * PAGE;
+        let mapping = match write {
+            true => Mapping::read_write(&vmo, 0, length)?,
+            false => Mapping::read_only(&vmo, 0, length)?,
+        };
+        let part = Part {
+            base: mapping.leak(),
+            order: order(seed, count, pages)?,
+            cycles: Numbers::new(count)?,
+        };
+        let work = move || {
+            READY.fetch_add(1, SeqCst);
+            while READY.load(SeqCst) < threads {
+                core::hint::spin_loop();
+            }
+            for at in 0..count {
+                let address = part.base + part.order.get(at) * PAGE;
+                part.cycles.set(at, timed(address, write));
+            }
+            part.cycles
+        };
+        *place = Some(zx::thread::spawn(name, work)?);
+    }
+    for thread in running.into_iter().flatten() {
+        thread
+            .join(time::after_millis(PATIENCE_MILLIS))?
+            .print(count)?;
+    }
+    Ok(())
+}
+
+/// The cycles that one access takes.
+#[inline(always)]
+fn timed(address: usize, write: bool) -> usize {
+    let begun = cycles();
+    // SAFETY: a mapping of this program's own, where no Rust value lives.
+    unsafe {
+        if write {
+            asm!("mov byte ptr [{a}], 1", a = in(reg) address, options(nostack, preserves_flags));
+        } else {
+            asm!("mov {b}, byte ptr [{a}]", a = in(reg) address, b = out(reg_byte) _,
+                options(nostack, preserves_flags, readonly));
+        }
+    }
+    (cycles() - begun) as usize
+}
+
+/// The time-stamp counter, when everything before is done.
+#[inline(always)]
+fn cycles() -> u64 {
+    let (low, high): (u64, u64);
+    // SAFETY: it only reads the counter.
+    unsafe {
+        asm!("lfence", "rdtsc", out("rax") low, out("rdx") high, options(nostack, preserves_flags));
+    }
+    high << 32 | low
+}
+
+fn null(count: usize) -> Result<(), Status> {
+    let cycles_of = Numbers::new(count)?;
+    for at in 0..count {
+        let begun = cycles();
+        core::hint::black_box(time::now());
+        cycles_of.set(at, (cycles() - begun) as usize);
+    }
+    cycles_of.print(count)
+}
+
+fn supply(pages: u64, count: usize) -> Result<(), Status> {
+    let (pager, port) = (Pager::create()?, Port::create()?);
+    let length = pages * PAGE_SIZE;
+    let size = length * count as u64;
+    let vmo = pager.create_vmo(VmoOptions::empty(), &port, 1, size)?;
+    let aux = Vmo::create(length)?;
+    let cycles_of = Numbers::new(count)?;
+    for at in 0..count {
+        aux.op_range(VmoOp::Commit, 0..length)?;
+        let first = length * at as u64;
+        let begun = cycles();
+        pager.supply_pages(&vmo, first..first + length, &aux, 0)?;
+        cycles_of.set(at, (cycles() - begun) as usize);
+    }
+    cycles_of.print(count)
+}

@@ -1,0 +1,261 @@
+//! The figures: what each measures, on either side.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::floor::{Source, guest};
+use super::side::{self, Content, NAMES, Observation, Ours, Touches};
+use crate::config::SupplyPolicy;
+
+const PAGE: u64 = 4096;
+
+/// Which number is made of the samples of a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Statistic {
+    /// The median.
+    P50,
+    /// What 99 of 100 stay below.
+    P99,
+    /// The sum by the number.
+    Mean,
+}
+
+/// Does one side once.
+pub type Run<'a> = Box<dyn Fn() -> io::Result<Observation> + 'a>;
+
+/// One line, or several, of the table.
+pub struct Figure<'a> {
+    /// Its number: figures of a kind share one.
+    pub number: u32,
+    /// Its name, Zircon's where there is one.
+    pub name: String,
+    /// What is made of the samples, and the ratio that is aimed at.
+    pub rows: Vec<(Statistic, Option<f64>)>,
+    /// The floor.
+    pub floor: Run<'a>,
+    /// zvmm.
+    pub ours: Run<'a>,
+}
+
+impl std::fmt::Debug for Figure<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Figure {} {}", self.number, self.name)
+    }
+}
+
+/// What the figures are made with.
+#[derive(Debug)]
+pub struct Ground {
+    /// The sample file, in the page cache.
+    pub path: PathBuf,
+    /// The same for the floor.
+    pub source: Source,
+    /// Its pages.
+    pub pages: u64,
+    /// Touches or calls of a run.
+    pub count: u64,
+    /// Nanoseconds a cycle.
+    pub nanoseconds: f64,
+}
+
+impl Ground {
+    /// All figures, in the order of the table.
+    pub fn figures(&self) -> Vec<Figure<'_>> {
+        let mut figures = vec![self.random(1, "PageInBlobRandom", 1, &[0], P50_P99)];
+        for (at_once, policy) in
+            [1, 4, 16, 64, 512].map(|pages| (pages, SupplyPolicy::Fixed(pages)))
+        {
+            let name = format!("PageInBlobSequential/{at_once}");
+            figures.push(self.sequential(name, at_once, policy, 1.10));
+        }
+        let adaptive = "PageInBlobSequential/adaptive, floor 64".into();
+        figures.push(self.sequential(adaptive, 64, SupplyPolicy::Adaptive, 1.25));
+        let both = &[(Statistic::Mean, Some(1.15)), (Statistic::P50, None)];
+        figures.push(self.random(3, "PageInBlobRandom/2 vCPUs, 2 VMOs", 2, &[0, 1], both));
+        figures.push(self.null());
+        figures.extend([1, 16, 256].map(|pages| self.supply(pages)));
+        figures
+    }
+
+    /// The first loads of pages at random; each vCPU has the file that `files` names (two numbers: two VMOs of it).
+    fn random(
+        &self,
+        number: u32,
+        name: &str,
+        cpus: u32,
+        files: &[u64],
+        rows: &[(Statistic, Option<f64>)],
+    ) -> Figure<'_> {
+        let pages = files.iter().map(|file| {
+            let mut order = shuffled(self.pages, 7 + file);
+            order.truncate(self.count as usize);
+            order.iter().map(|page| page + file * self.pages).collect()
+        });
+        let touches = Touches {
+            code: guest::read,
+            pages: pages.collect(),
+            at_once: 1,
+            window: self.pages * files.len() as u64,
+        };
+        let ours = Ours {
+            args: args(["read", "7"], [self.count], files.len()),
+            vmos: files.iter().map(|_| self.file()).collect(),
+            cpus,
+            policy: SupplyPolicy::Adaptive,
+        };
+        self.touching(number, name.into(), rows, touches, ours)
+    }
+
+    /// All pages in order.
+    fn sequential(
+        &self,
+        name: String,
+        at_once: u64,
+        policy: SupplyPolicy,
+        target: f64,
+    ) -> Figure<'_> {
+        let touches = Touches {
+            code: guest::read,
+            pages: vec![(0..self.pages).collect()],
+            at_once,
+            window: self.pages,
+        };
+        let ours = Ours {
+            args: args(["read", "0"], [self.pages], 1),
+            vmos: vec![self.file()],
+            cpus: 1,
+            policy,
+        };
+        self.touching(2, name, &[(Statistic::Mean, Some(target))], touches, ours)
+    }
+
+    fn touching(
+        &self,
+        number: u32,
+        name: String,
+        rows: &[(Statistic, Option<f64>)],
+        touches: Touches,
+        ours: Ours,
+    ) -> Figure<'_> {
+        Figure {
+            number,
+            name,
+            rows: rows.to_vec(),
+            floor: Box::new(move || side::touches(&touches, &self.source, self.nanoseconds)),
+            ours: Box::new(move || side::ours(&ours, self.nanoseconds)),
+        }
+    }
+
+    /// A call that does nothing to speak of, beside a call that does nothing at all.
+    fn null(&self) -> Figure<'_> {
+        let ours = self.calls(args(["null"], [self.count], 0));
+        Figure {
+            number: 6,
+            name: "Syscall/Null".into(),
+            rows: vec![(Statistic::P50, Some(1.2)), (Statistic::P99, None)],
+            floor: Box::new(|| {
+                side::calls(
+                    guest::call(),
+                    self.count,
+                    1,
+                    &|_, _| Ok(()),
+                    self.nanoseconds,
+                )
+            }),
+            ours: Box::new(move || side::ours(&ours, self.nanoseconds)),
+        }
+    }
+
+    /// `zx_pager_supply_pages`, beside a call that copies as many pages and drops those they came from.
+    fn supply(&self, pages: u64) -> Figure<'_> {
+        let count = (self.pages / pages).min(self.count / 4);
+        let ours = self.calls(args(["supply"], [pages, count], 0));
+        let serve = move |window: &super::floor::Window, number| {
+            window.supply(number * pages, pages, &self.source, number * pages)
+        };
+        Figure {
+            number: 6,
+            name: format!("Pager/Supply/{pages}"),
+            rows: vec![(Statistic::P50, Some(1.2))],
+            floor: Box::new(move || {
+                side::calls(
+                    guest::call(),
+                    count,
+                    pages * count,
+                    &serve,
+                    self.nanoseconds,
+                )
+            }),
+            ours: Box::new(move || side::ours(&ours, self.nanoseconds)),
+        }
+    }
+
+    fn calls(&self, args: Vec<String>) -> Ours {
+        Ours {
+            args,
+            vmos: Vec::new(),
+            cpus: 1,
+            policy: SupplyPolicy::Adaptive,
+        }
+    }
+
+    fn file(&self) -> Content {
+        Content::File(self.path.clone())
+    }
+}
+
+const P50_P99: &[(Statistic, Option<f64>)] =
+    &[(Statistic::P50, Some(1.10)), (Statistic::P99, None)];
+
+fn args<const W: usize, const N: usize>(
+    words: [&str; W],
+    numbers: [u64; N],
+    vmos: usize,
+) -> Vec<String> {
+    let words = words.into_iter().map(String::from);
+    let numbers = numbers.into_iter().map(|number| number.to_string());
+    let names = NAMES.iter().take(vmos).map(|name| (*name).into());
+    words.chain(numbers).chain(names).collect()
+}
+
+/// 0 to `count`, shuffled: by xorshift64*, so that a seed gives one order.
+fn shuffled(count: u64, seed: u64) -> Vec<u64> {
+    let mut order: Vec<u64> = (0..count).collect();
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    for at in (1..order.len()).rev() {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        let random = state.wrapping_mul(0x2545_F491_4F6C_DD1D);
+        let other = (u128::from(random) * (at as u128 + 1)) >> 64;
+        order.swap(at, other as usize);
+    }
+    order
+}
+
+/// Writes a file of `pages` pages, no two alike.
+///
+/// # Errors
+/// What the host refused.
+pub fn write_sample(path: &Path, pages: u64) -> io::Result<()> {
+    let bytes = (0..pages * PAGE / 8).flat_map(|word| {
+        let mixed = (word + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        (mixed ^ mixed >> 29).to_le_bytes()
+    });
+    std::fs::write(path, bytes.collect::<Vec<u8>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shuffle_keeps_every_page() {
+        let mut order = shuffled(1000, 3);
+        assert_ne!(order, shuffled(1000, 4));
+        assert_eq!(order, shuffled(1000, 3));
+        order.sort_unstable();
+        assert!(order.into_iter().eq(0..1000));
+    }
+}

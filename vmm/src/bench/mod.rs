@@ -1,0 +1,167 @@
+//! Measurements: zvmm beside its floor, in one run.
+//!
+//! Each figure is measured on both sides in turn - floor, ours, ours, floor - for a number of rounds after one to warm up. A round gives
+//! one ratio a row; what is told is the median of the ratios and the interval in which it lies. Rounds in which other processes kept
+//! the processors busy are marked, not left out.
+//!
+//! Guests measure by the time-stamp counter in ring 3, around the touch or the call, with the same instructions on both sides.
+
+mod clock;
+mod figures;
+#[allow(unsafe_code)]
+pub mod floor;
+mod noise;
+mod report;
+mod side;
+mod stats;
+
+use std::io;
+
+use figures::{Figure, Ground, Statistic};
+use noise::Watch;
+use side::{Observation, Work};
+use stats::{Median, median, percentile};
+
+pub use report::Results;
+
+/// What to measure and how long.
+#[derive(Clone, Debug)]
+pub struct BenchConfig {
+    /// Fewer rounds and touches: shows that everything works, and little more.
+    pub quick: bool,
+    /// Rounds, besides the first to warm up.
+    pub rounds: usize,
+    /// Numbers of the figures; none: all.
+    pub figures: Vec<u32>,
+}
+
+/// Pages of the sample file.
+const PAGES: u64 = 16_384;
+
+/// Measures; tells of each figure before it begins.
+///
+/// # Errors
+/// What the host refused, or what kept a guest from its end.
+pub fn run(config: &BenchConfig, mut tell: impl FnMut(&str)) -> io::Result<Results> {
+    let pages = if config.quick { PAGES / 16 } else { PAGES };
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("sample");
+    figures::write_sample(&path, pages)?;
+    let ground = Ground {
+        source: side::source(&path)?,
+        path,
+        pages,
+        count: pages / 4,
+        nanoseconds: clock::nanoseconds_per_cycle(),
+    };
+    let figures = ground.figures().into_iter();
+    let wanted = figures
+        .filter(|figure| config.figures.is_empty() || config.figures.contains(&figure.number));
+    let mut measured = Vec::new();
+    for figure in wanted {
+        tell(&figure.name);
+        measured.push(measure(&figure, config.rounds)?);
+    }
+    Ok(Results {
+        rounds: config.rounds,
+        figures: measured,
+    })
+}
+
+/// A figure, measured.
+#[derive(Debug, serde::Serialize)]
+pub struct Measured {
+    /// Its number.
+    pub figure: u32,
+    /// Its name.
+    pub name: String,
+    /// What was made of the samples.
+    pub rows: Vec<Row>,
+    /// Rounds in which others were busy.
+    pub noisy_rounds: usize,
+    /// What the floor did in one run.
+    pub floor_work: Work,
+    /// What zvmm did in one run.
+    pub work: Work,
+    /// Nanoseconds of every operation of the floor, a list a round.
+    pub floor_samples: Vec<Vec<u64>>,
+    /// Those of zvmm.
+    pub samples: Vec<Vec<u64>>,
+}
+
+/// One line of the table.
+#[derive(Debug, serde::Serialize)]
+pub struct Row {
+    /// Which number of the samples.
+    pub statistic: Statistic,
+    /// The floor's, in nanoseconds: median of the rounds.
+    pub floor_ns: f64,
+    /// zvmm's.
+    pub ours_ns: f64,
+    /// zvmm's by the floor's.
+    pub ratio: Median,
+    /// The ratio that is aimed at.
+    pub target: Option<f64>,
+}
+
+fn measure(figure: &Figure<'_>, rounds: usize) -> io::Result<Measured> {
+    // To warm up; what is done is the same in every round.
+    let (floor_work, work) = ((figure.floor)()?.work, (figure.ours)()?.work);
+    let (mut floor, mut ours, mut noisy) = (Vec::new(), Vec::new(), 0);
+    for _ in 0..rounds {
+        let watch = Watch::start();
+        let runs = [&figure.floor, &figure.ours, &figure.ours, &figure.floor];
+        let [first, second, third, fourth] = runs.map(|run| run());
+        floor.push(both(first?, fourth?));
+        ours.push(both(second?, third?));
+        noisy += usize::from(watch.is_noisy());
+    }
+    let row = |&(statistic, target): &(Statistic, Option<f64>)| {
+        let of = |rounds: &[Vec<f64>]| -> Vec<f64> {
+            rounds
+                .iter()
+                .map(|samples| reduce(statistic, samples))
+                .collect()
+        };
+        let (floor, ours) = (of(&floor), of(&ours));
+        let ratios: Vec<f64> = ours
+            .iter()
+            .zip(&floor)
+            .map(|(ours, floor)| ours / floor)
+            .collect();
+        Row {
+            statistic,
+            floor_ns: median(&floor).value,
+            ours_ns: median(&ours).value,
+            ratio: median(&ratios),
+            target,
+        }
+    };
+    let whole = |rounds: &[Vec<f64>]| {
+        let of_round = |samples: &Vec<f64>| samples.iter().map(|ns| *ns as u64).collect();
+        rounds.iter().map(of_round).collect()
+    };
+    Ok(Measured {
+        figure: figure.number,
+        name: figure.name.clone(),
+        rows: figure.rows.iter().map(row).collect(),
+        noisy_rounds: noisy,
+        floor_work,
+        work,
+        floor_samples: whole(&floor),
+        samples: whole(&ours),
+    })
+}
+
+fn both(mut first: Observation, second: Observation) -> Vec<f64> {
+    first.samples.extend(second.samples);
+    first.samples
+}
+
+fn reduce(statistic: Statistic, samples: &[f64]) -> f64 {
+    match statistic {
+        Statistic::P50 => percentile(&mut samples.to_vec(), 0.5),
+        Statistic::P99 => percentile(&mut samples.to_vec(), 0.99),
+        Statistic::Mean => samples.iter().sum::<f64>() / samples.len().max(1) as f64,
+    }
+}

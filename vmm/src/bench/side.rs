@@ -1,0 +1,229 @@
+//! The two sides of a figure: one run of zvmm, one run of the floor.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::floor::{Event, Floor, Source, Window, guest::Code};
+use crate::config::{FileMode, NamedVmo, Output, Program, RunConfig, SupplyPolicy, VmoSource};
+use crate::outcome::End;
+use crate::{guest_image, vm};
+
+/// A run that takes longer is stuck.
+const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// What one run of one side brought.
+#[derive(Clone, Debug, Default)]
+pub struct Observation {
+    /// Nanoseconds that each operation took, all threads together.
+    pub samples: Vec<f64>,
+    /// How much was done.
+    pub work: Work,
+}
+
+/// How much was done in a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Work {
+    /// Pages that came.
+    pub pages: u64,
+    /// Faults served.
+    pub faults: u64,
+    /// Exits of all kinds.
+    pub exits: u64,
+}
+
+/// What the guest of zvmm does in a run.
+#[derive(Clone, Debug)]
+pub struct Ours {
+    /// Arguments of the program `bench`.
+    pub args: Vec<String>,
+    /// Its VMOs.
+    pub vmos: Vec<Content>,
+    /// vCPUs.
+    pub cpus: u32,
+    /// How much is supplied at a fault.
+    pub policy: SupplyPolicy,
+}
+
+/// What backs a VMO of the measured program.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// The sample file.
+    File(std::path::PathBuf),
+    /// Zeros of this many bytes.
+    Zero(u64),
+}
+
+/// The names of the program's VMOs, in order.
+pub const NAMES: [&str; 2] = ["one", "two"];
+
+/// Runs the program once; `nanoseconds` is a cycle's length.
+///
+/// # Errors
+/// Whatever kept it from its end.
+pub fn ours(what: &Ours, nanoseconds: f64) -> io::Result<Observation> {
+    let image = guest_image::programs()
+        .iter()
+        .find(|(name, _)| *name == "bench");
+    let Some((name, bytes)) = image else {
+        return Err(io::Error::other("the program `bench` is not built in"));
+    };
+    let written = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&written);
+    let vmos = NAMES
+        .iter()
+        .zip(&what.vmos)
+        .map(|(name, content)| NamedVmo {
+            name: (*name).into(),
+            source: match content {
+                Content::File(path) => VmoSource::File {
+                    path: path.clone(),
+                    mode: FileMode::ReadOnly,
+                },
+                Content::Zero(size) => VmoSource::Zero {
+                    size: *size,
+                    executable: false,
+                },
+            },
+        });
+    let outcome = vm::run(RunConfig {
+        program: Program::Image {
+            name: (*name).into(),
+            bytes,
+        },
+        args: what.args.clone(),
+        vmos: vmos.collect(),
+        grants: Vec::new(),
+        cpus: what.cpus,
+        memory: None,
+        timeout: Some(TIMEOUT),
+        policy: Vec::new(),
+        supply: what.policy,
+        interactive: false,
+        output: Output::Sink(Arc::new(move |bytes: &[u8]| {
+            sink.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend_from_slice(bytes);
+        })),
+    })
+    .map_err(io::Error::other)?;
+    let written = std::mem::take(&mut *written.lock().unwrap_or_else(PoisonError::into_inner));
+    if outcome.end != End::Exited(0) {
+        let words = String::from_utf8_lossy(&written);
+        let what = format!("the measured program ended with {:?}: {words}", outcome.end);
+        return Err(io::Error::other(what));
+    }
+    let cycles = written
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|bytes| u32::from_le_bytes(*bytes));
+    let report = outcome.report;
+    Ok(Observation {
+        samples: cycles
+            .map(|cycles| f64::from(cycles) * nanoseconds)
+            .collect(),
+        work: Work {
+            pages: report.pages.supplied_demand + report.pages.supplied_ahead,
+            faults: report.faults.served,
+            exits: report.exits.iter().map(|exits| exits.total).sum(),
+        },
+    })
+}
+
+/// What the floor does in a run: touches pages that come `at_once` at a time, from a file.
+#[derive(Clone, Debug)]
+pub struct Touches {
+    /// Which instruction touches.
+    pub code: fn() -> Code,
+    /// The pages that each vCPU touches, in its order.
+    pub pages: Vec<Vec<u64>>,
+    /// Pages supplied at a fault.
+    pub at_once: u64,
+    /// All pages of the window.
+    pub window: u64,
+}
+
+/// Runs the floor's touches once.
+///
+/// # Errors
+/// What the host refused.
+pub fn touches(what: &Touches, source: &Source, nanoseconds: f64) -> io::Result<Observation> {
+    let mut floor = Floor::new(what.pages.len() as u64, what.window)?;
+    let count = what.pages.first().map_or(0, Vec::len) as u64;
+    let all = what
+        .pages
+        .iter()
+        .map(|pages| pages.len() as u64)
+        .sum::<u64>();
+    let next = |window: &Window, vcpu: usize, number: u64, event: Event| {
+        let touch = (number * what.at_once) as usize;
+        match (
+            event,
+            what.pages.get(vcpu).and_then(|pages| pages.get(touch)),
+        ) {
+            (Event::Fault, Some(&page)) => {
+                let count = what.at_once.min(what.window - page);
+                window.supply(page, count, source, page % source.pages())
+            }
+            _ => Err(io::Error::other(
+                "the floor's guest wants what it should not",
+            )),
+        }
+    };
+    let cycles = floor.run((what.code)(), count, &what.pages, &next)?;
+    let faults = all.div_ceil(what.at_once);
+    Ok(observed(
+        &cycles,
+        nanoseconds,
+        Work {
+            pages: all,
+            faults,
+            exits: faults,
+        },
+    ))
+}
+
+/// Runs `count` calls of the floor, each of which the host answers with `serve`.
+///
+/// # Errors
+/// What the host refused.
+pub fn calls(
+    code: Code,
+    count: u64,
+    window: u64,
+    serve: &(dyn Fn(&Window, u64) -> io::Result<()> + Sync),
+    nanoseconds: f64,
+) -> io::Result<Observation> {
+    let mut floor = Floor::new(1, window)?;
+    let answer = |window: &Window, _: usize, number: u64, event: Event| match event {
+        Event::Call => serve(window, number),
+        Event::Fault => Err(io::Error::other("the floor's guest faults")),
+    };
+    let cycles = floor.run(code, count, &[], &answer)?;
+    Ok(observed(
+        &cycles,
+        nanoseconds,
+        Work {
+            pages: 0,
+            faults: 0,
+            exits: count,
+        },
+    ))
+}
+
+fn observed(cycles: &[Vec<u32>], nanoseconds: f64, work: Work) -> Observation {
+    let all = cycles.iter().flatten();
+    let samples = all.map(|cycles| f64::from(*cycles) * nanoseconds).collect();
+    Observation { samples, work }
+}
+
+/// Opens the sample file for the floor.
+///
+/// # Errors
+/// What the host refused.
+pub fn source(path: &Path) -> io::Result<Source> {
+    super::floor::source(&File::open(path)?)
+}

@@ -1,0 +1,50 @@
+//! `zvmm bench`.
+
+use std::{fs::File, io::Write, path::PathBuf};
+
+use super::{Exit, Failure, Host, args::BenchArgs, print};
+use crate::bench::{BenchConfig, Results};
+
+/// Rounds unless the user says otherwise: enough for an interval that leaves outliers out.
+const ROUNDS: usize = 9;
+
+/// Measures what `args` say, and prints the table.
+pub(super) fn bench(
+    args: BenchArgs,
+    host: &Host<'_>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<Exit, Failure> {
+    // Opened first: a wrong path is told before minutes of measuring.
+    let json = args.json.map(|path| match File::create(&path) {
+        Ok(file) => Ok((path, file)),
+        Err(error) => Err(Failure::host(CannotWrite(path, error))),
+    });
+    let json = json.transpose()?;
+    let rounds = args
+        .rounds
+        .map_or(if args.quick { 1 } else { ROUNDS }, usize::from);
+    let config = BenchConfig {
+        quick: args.quick,
+        rounds,
+        figures: args.figures,
+    };
+    let mut tell = |name: &str| {
+        // Only a sign of life.
+        let _ = writeln!(err, "zvmm: measuring {name}");
+    };
+    let results = (host.bench)(&config, &mut tell).map_err(Failure::host)?;
+    if let Some((path, file)) = json {
+        write_json(&results, &file).map_err(|error| Failure::host(CannotWrite(path, error)))?;
+    }
+    print(out, &results.to_string())?;
+    Ok(Exit::Program(0))
+}
+
+fn write_json(results: &Results, file: &File) -> std::io::Result<()> {
+    serde_json::to_writer(file, results).map_err(Into::into)
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {}", .0.display())]
+struct CannotWrite(PathBuf, #[source] std::io::Error);
