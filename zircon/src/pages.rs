@@ -109,21 +109,14 @@ impl PageMap {
 
     /// Pages of `range` that are storage and count as the VMO's; leaves that lie wholly in it are not looked into.
     pub fn committed_in(&self, range: Range<u64>) -> u64 {
-        let first = range.start / LEAF_PAGES;
-        let leaves = self
-            .leaves
-            .range(first..range.end.div_ceil(LEAF_PAGES).max(first));
-        let count = |(&index, leaf): (&u64, &Leaf)| {
-            let start = index * LEAF_PAGES;
-            if range.start <= start && start + LEAF_PAGES <= range.end {
-                return u64::from(leaf.committed);
+        let count = |(first, states): (u64, &[PageState])| {
+            if states.len() as u64 == LEAF_PAGES {
+                let leaf = self.leaves.get(&(first / LEAF_PAGES));
+                return leaf.map_or(0, |leaf| leaf.committed.into());
             }
-            let states = (start..).zip(leaf.states.iter());
-            let counted =
-                states.filter(|(page, state)| range.contains(page) && state.is_committed());
-            counted.count() as u64
+            states.iter().filter(|state| state.is_committed()).count() as u64
         };
-        leaves.map(count).sum()
+        self.parts(range).map(count).sum()
     }
 
     /// Pages of storage.
@@ -209,42 +202,61 @@ impl PageMap {
         }
     }
 
-    /// Pages of `range` that are not absent, in order.
-    pub fn occupied(&self, range: Range<u64>) -> Vec<u64> {
-        if range.is_empty() {
-            return Vec::new();
-        }
+    /// The states of the pages of `range`, as far as leaves hold them, in order: first page and states of each leaf's part.
+    fn parts(&self, range: Range<u64>) -> impl Iterator<Item = (u64, &[PageState])> {
+        let first = range.start / LEAF_PAGES;
         let leaves = self
             .leaves
-            .range(range.start / LEAF_PAGES..=(range.end - 1) / LEAF_PAGES);
-        leaves
-            .flat_map(|(&index, leaf)| (index * LEAF_PAGES..).zip(leaf.states.iter()))
-            .filter(|(page, state)| **state != PageState::Absent && range.contains(page))
+            .range(first..range.end.div_ceil(LEAF_PAGES).max(first));
+        leaves.filter_map(move |(&index, leaf)| {
+            let start = index * LEAF_PAGES;
+            let from = range.start.max(start);
+            let end = range.end.min(start + LEAF_PAGES);
+            let states = leaf
+                .states
+                .get((from - start) as usize..(end - start) as usize)?;
+            Some((from, states))
+        })
+    }
+
+    /// Pages of `range` that are not absent, in order.
+    pub fn occupied(&self, range: Range<u64>) -> Vec<u64> {
+        let pages = self
+            .parts(range)
+            .flat_map(|(first, states)| (first..).zip(states));
+        pages
+            .filter(|(_, state)| **state != PageState::Absent)
             .map(|(page, _)| page)
             .collect()
     }
 
     /// First page of `range` that is not absent.
     pub fn first_occupied(&self, range: Range<u64>) -> Option<u64> {
-        if range.is_empty() {
-            return None;
-        }
-        let leaves = self
-            .leaves
-            .range(range.start / LEAF_PAGES..=(range.end - 1) / LEAF_PAGES);
-        leaves
-            .flat_map(|(&index, leaf)| (index * LEAF_PAGES..).zip(leaf.states.iter()))
-            .find(|(page, state)| **state != PageState::Absent && range.contains(page))
-            .map(|(page, _)| page)
+        self.parts(range).find_map(|(first, states)| {
+            let at = states
+                .iter()
+                .position(|state| *state != PageState::Absent)?;
+            Some(first + at as u64)
+        })
     }
 
-    /// How many pages from `page` on satisfy `same`: at most `limit`, and not all of a long run, so that who goes through
-    /// it piece by piece does not look at the rest each time.
-    pub fn run_length(&self, page: u64, limit: u64, same: impl Fn(PageState) -> bool) -> u64 {
-        let limit = limit.min(MAX_RUN);
-        (0..limit)
-            .find(|ahead| !same(self.get(page + ahead)))
-            .unwrap_or(limit)
+    /// How many pages from `page` on are in the state that `page` is in, which is not absent: at most `limit`, and not all of a long run,
+    /// so that who goes through it piece by piece does not look at the rest each time.
+    pub fn run_length(&self, page: u64, limit: u64) -> u64 {
+        let state = self.get(page);
+        let end = page.saturating_add(limit.min(MAX_RUN));
+        let mut next = page;
+        for (first, states) in self.parts(page..end) {
+            if first != next {
+                break;
+            }
+            let run = states.iter().take_while(|other| **other == state).count();
+            next += run as u64;
+            if run < states.len() {
+                break;
+            }
+        }
+        next - page
     }
 }
 
@@ -301,7 +313,7 @@ mod tests {
             runs(map.occupied(0..u64::MAX)),
             vec![510..514, far..far + 1]
         );
-        assert_eq!(map.run_length(510, 100, PageState::is_committed), 4);
+        assert_eq!(map.run_length(510, 100), 4);
         for (range, committed) in [
             (0..u64::MAX, 5),
             (0..512, 2),

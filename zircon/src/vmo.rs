@@ -267,10 +267,7 @@ impl Vmo {
                     }
                 }
             }
-            state => (
-                state,
-                self.pages.run_length(page, limit, |other| other == state),
-            ),
+            state => (state, self.pages.run_length(page, limit)),
         }
     }
 

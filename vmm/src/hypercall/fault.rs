@@ -16,8 +16,11 @@ use super::run::{RunError, Runner};
 use super::shared::lock;
 use super::spaces::Linked;
 use super::work::{Mine, Parked};
-use crate::machine::Registers;
 use crate::machine::tables::Leaf;
+use crate::machine::{Registers, SegmentBases};
+
+/// fs and gs. A byte of that value may be something else: then the bases are not looked at.
+const SEGMENT_PREFIXES: [u8; 2] = [0x64, 0x65];
 
 /// How often an unexplained fault is tried again while nothing changes.
 const PATIENCE: u32 = 8;
@@ -143,7 +146,11 @@ impl Runner {
             // The page went between the two looks.
             return Ok(Explained::Handled);
         };
-        let bases = self.vcpu.segment_bases()?;
+        // Asking for the bases costs a system call, and a tenth of a fault: only a prefix makes them matter.
+        let bases = match bytes.iter().any(|byte| SEGMENT_PREFIXES.contains(byte)) {
+            true => self.vcpu.segment_bases()?,
+            false => SegmentBases::default(),
+        };
         let state = operands::Registers {
             general: general(registers),
             rip,

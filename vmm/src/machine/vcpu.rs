@@ -39,7 +39,7 @@ pub enum Injection {
 }
 
 /// Bases of the fs and gs segments.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SegmentBases {
     /// Of fs.
     pub fs: u64,
