@@ -40,6 +40,8 @@ pub enum Writes {
     Exit,
     /// It goes through and is noted; [`MemoryOp::Scan`] and [`MemoryOp::Evict`] tell of it.
     Noted,
+    /// There are none: nothing is protected.
+    Never,
 }
 
 /// The storage that a new VMO needs.

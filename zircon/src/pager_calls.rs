@@ -64,8 +64,8 @@ impl Kernel {
     }
 
     /// Makes a VMO that the VMM provides: `size` bytes of content, never resized. It has no handle yet.
-    pub fn add_host_vmo(&mut self, name: &str, size: u64) -> Result<VmoId, Status> {
-        let source = PageSource::new(Provider::Host);
+    pub fn add_host_vmo(&mut self, name: &str, size: u64, writable: bool) -> Result<VmoId, Status> {
+        let source = PageSource::new(Provider::Host { writable });
         self.add_named_vmo(name, size, VmoKind::Paged(Box::new(source)))
     }
 

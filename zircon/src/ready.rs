@@ -223,7 +223,7 @@ impl Kernel {
             return Ok(None);
         }
         match vmo.storage_writes() {
-            Writes::Exit => Err(Status::BAD_STATE),
+            Writes::Exit | Writes::Never => Err(Status::BAD_STATE),
             Writes::Noted => self.ready_when_calm(id, token).map(Some),
         }
     }
@@ -345,7 +345,7 @@ impl Kernel {
         if source.state != SourceState::Attached {
             return Err(Status::BAD_STATE);
         }
-        if source.provider == Provider::Host {
+        if matches!(source.provider, Provider::Host { .. }) {
             return self.request_of_host(token, id, pages, early);
         }
         let queued = source.is_packet_queued();

@@ -25,7 +25,10 @@ pub(crate) enum Provider {
         key: u64,
     },
     /// The VMM; requests are [`crate::Work::HostRead`].
-    Host,
+    Host {
+        /// Whether any mapping or handle permits writes: what none permits at first none ever will.
+        writable: bool,
+    },
 }
 
 /// Where the source stands.

@@ -14,7 +14,7 @@ use crate::memory::{MemoryOpId, Writes};
 use crate::pages::{PageMap, PageState};
 use crate::pin::Pinned;
 use crate::sequence::Sequence;
-use crate::source::PageSource;
+use crate::source::{PageSource, Provider};
 use crate::zero_slots::{ZeroKind, ZeroSlots};
 use protocol::options::CachePolicy;
 
@@ -313,7 +313,8 @@ impl Vmo {
 
     /// What a write to a protected page of the VMO does.
     pub fn storage_writes(&self) -> Writes {
-        match self.source() {
+        match self.source().map(|source| source.provider) {
+            Some(Provider::Host { writable: false }) => Writes::Never,
             Some(_) if !self.traps_dirty() => Writes::Noted,
             _ => Writes::Exit,
         }

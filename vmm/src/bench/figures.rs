@@ -75,6 +75,7 @@ impl Ground {
         figures.push(self.random(3, "PageInBlobRandom/2 vCPUs, 2 VMOs", 2, &[0, 1], both));
         figures.push(self.null());
         figures.extend([1, 16, 256].map(|pages| self.supply(pages)));
+        figures.push(self.anonymous());
         figures
     }
 
@@ -145,6 +146,24 @@ impl Ground {
             floor: Box::new(move || side::touches(&touches, &self.source, self.nanoseconds)),
             ours: Box::new(move || side::ours(&ours, self.nanoseconds)),
         }
+    }
+
+    /// The first stores to all pages of anonymous memory in order, beside KVM's own faults.
+    fn anonymous(&self) -> Figure<'_> {
+        let touches = Touches {
+            code: guest::write,
+            pages: vec![(0..self.pages).collect()],
+            at_once: 0,
+            window: self.pages,
+        };
+        let ours = Ours {
+            args: args(["write", "0"], [self.pages], 1),
+            vmos: vec![Content::Zero(self.pages * PAGE)],
+            cpus: 1,
+            policy: SupplyPolicy::Adaptive,
+        };
+        let name = "VmoMap/Write, beside KVM's own faults".into();
+        self.touching(10, name, &[(Statistic::Mean, Some(1.0))], touches, ours)
     }
 
     /// A call that does nothing to speak of, beside a call that does nothing at all.

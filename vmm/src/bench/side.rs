@@ -140,7 +140,7 @@ pub struct Touches {
     pub code: fn() -> Code,
     /// The pages that each vCPU touches, in its order.
     pub pages: Vec<Vec<u64>>,
-    /// Pages supplied at a fault.
+    /// Pages supplied at a fault; 0: KVM gets zeros by itself.
     pub at_once: u64,
     /// All pages of the window.
     pub window: u64,
@@ -151,7 +151,7 @@ pub struct Touches {
 /// # Errors
 /// What the host refused.
 pub fn touches(what: &Touches, source: &Source, nanoseconds: f64) -> io::Result<Observation> {
-    let mut floor = Floor::new(what.pages.len() as u64, what.window)?;
+    let mut floor = Floor::new(what.pages.len() as u64, what.window, what.at_once > 0)?;
     let count = what.pages.first().map_or(0, Vec::len) as u64;
     let all = what
         .pages
@@ -174,7 +174,11 @@ pub fn touches(what: &Touches, source: &Source, nanoseconds: f64) -> io::Result<
         }
     };
     let cycles = floor.run((what.code)(), count, &what.pages, &next)?;
-    let faults = all.div_ceil(what.at_once);
+    let faults = if what.at_once > 0 {
+        all.div_ceil(what.at_once)
+    } else {
+        0
+    };
     Ok(observed(
         &cycles,
         nanoseconds,
@@ -197,7 +201,7 @@ pub fn calls(
     serve: &(dyn Fn(&Window, u64) -> io::Result<()> + Sync),
     nanoseconds: f64,
 ) -> io::Result<Observation> {
-    let mut floor = Floor::new(1, window)?;
+    let mut floor = Floor::new(1, window, true)?;
     let answer = |window: &Window, _: usize, number: u64, event: Event| match event {
         Event::Call => serve(window, number),
         Event::Fault => Err(io::Error::other("the floor's guest faults")),

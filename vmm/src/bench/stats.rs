@@ -36,16 +36,16 @@ pub fn median(values: &[f64]) -> Median {
 
 /// How many values at each end can be left out so that the median lies between the others with 95 % probability.
 fn ranks_outside(count: usize) -> usize {
-    let (mut cut, mut tail, mut term) = (0, 0.0, 0.5_f64.powi(count as i32));
-    loop {
+    let (mut tail, mut term) = (0.0, 0.5_f64.powi(count as i32));
+    for cut in 0..count {
         // Of `count` coins at most `cut` show heads.
         tail += term;
-        if 2.0 * tail > 0.05 || cut >= count / 2 {
-            return cut;
+        if 2.0 * tail > 0.05 {
+            return cut.saturating_sub(1);
         }
         term *= (count - cut) as f64 / (cut + 1) as f64;
-        cut += 1;
     }
+    0
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub(super) const REQUIRED: [(u32, &str); 6] = [
 /// A descriptor whose handshake asked for [`REQUIRED`]; for WP_ASYNC only if writes are to be noted.
 pub(super) fn open_with_required(writes: Writes) -> Result<OwnedFd, MemoryError> {
     let without = match writes {
-        Writes::Exit => raw::UFFD_FEATURE_WP_ASYNC,
+        Writes::Exit | Writes::Never => raw::UFFD_FEATURE_WP_ASYNC,
         Writes::Noted => 0,
     };
     let required = REQUIRED

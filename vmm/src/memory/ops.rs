@@ -153,7 +153,7 @@ impl Memory {
         let runs = window.place_all(first_page, length as u64 >> PAGE_SHIFT)?;
         let source = content.as_ptr().expose_provenance() as u64;
         let parts = copies(&window, &runs, first_page, source);
-        done(install(&window, parts, true))
+        done(install(&window, parts, window.writes != Writes::Never))
     }
 
     fn move_pages(&self, from: Pages, to: VmoId, to_first: u64, protect: bool) -> Performed {
@@ -179,7 +179,7 @@ impl Memory {
         let runs = window.placed(pages.first, pages.count)?;
         let written = match window.writes {
             Writes::Noted => window.evict(&runs)?,
-            Writes::Exit => {
+            Writes::Exit | Writes::Never => {
                 window.uncover(&runs)?;
                 Vec::new()
             }

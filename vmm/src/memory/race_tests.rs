@@ -20,7 +20,8 @@ const WRITERS: usize = 2;
 const PAGES: u64 = 48;
 /// Pages from here on are cut off now and then.
 const CUT: u64 = 32;
-const TIME: Duration = Duration::from_millis(700);
+/// How long the writers may take for what a test needs of them, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The last number that each writer is known to have written to a page.
 type Last = [AtomicU64; WRITERS];
@@ -135,11 +136,11 @@ impl Pager<'_> {
     fn cut(&mut self, page: u64) {
         let last = &self.last[page as usize];
         let pages = pages(self.vmo, page, 1);
-        let before = array::from_fn(|writer| last[writer].load(Ordering::SeqCst));
         let inherited = false;
         let op = MemoryOp::Decommit { pages, inherited };
         assert_eq!(self.memory.perform(&op), DONE);
-        self.cut[page as usize] = before;
+        // Now, not before: a writer may write any number of times until the page goes.
+        self.cut[page as usize] = array::from_fn(|writer| last[writer].load(Ordering::SeqCst));
         self.there[page as usize] = false;
         self.backing[page as usize] = vec![0; PAGE_SIZE as usize];
     }
@@ -214,8 +215,10 @@ fn no_write_is_lost_while_pages_are_supplied_evicted_cleaned_and_cut() {
             });
         }
         let _ends = Stop(&stop);
-        let (mut random, end) = (Random(99), Instant::now() + TIME);
-        while Instant::now() < end {
+        let (mut random, end) = (Random(99), Instant::now() + PATIENCE);
+        let mut steps = 0..4000;
+        while steps.next().is_some() || pager.evicted < 50 || pager.written_back < 50 {
+            assert!(Instant::now() < end, "the writers do not come to write");
             let page = random.below(PAGES - 8);
             match random.below(12) {
                 0..6 => (page..page + 8).for_each(|page| pager.supply(page)),
@@ -225,7 +228,6 @@ fn no_write_is_lost_while_pages_are_supplied_evicted_cleaned_and_cut() {
             }
         }
     });
-    assert!(pager.evicted > 50 && pager.written_back > 50);
     (0..PAGES).for_each(|page| pager.check(page));
 }
 
@@ -262,11 +264,12 @@ fn a_freeze_is_one_moment_for_all_writers() {
         }
         let _ends = Stop(&stop);
         let (end, mut next, mut newest) = (
-            Instant::now() + TIME,
+            Instant::now() + PATIENCE,
             2,
             vec![[0; WRITERS]; 2 * PAIRS as usize],
         );
-        while Instant::now() < end {
+        while next < 400 || done.load(Ordering::Relaxed) < 1000 {
+            assert!(Instant::now() < end, "the writers do not come to write");
             let (frozen, clone) = (VmoId(next), VmoId(next + 1));
             next += 2;
             let all = |vmo| pages(vmo, 0, 2 * PAIRS);
@@ -315,8 +318,6 @@ fn a_freeze_is_one_moment_for_all_writers() {
             memory.destroy(frozen).unwrap();
             fork(PAIRS, PAIRS, true);
         }
-        assert!(next > 50, "{next}");
     });
-    assert!(done.load(Ordering::Relaxed) > 100);
     assert_eq!(memory.resident_total(), 2 * PAIRS * PAGE_SIZE);
 }

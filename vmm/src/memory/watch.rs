@@ -27,7 +27,7 @@ impl Watch {
     /// The descriptor on which writes to protected pages do this.
     pub(super) fn uffd(&self, writes: Writes) -> &Userfaultfd {
         match writes {
-            Writes::Exit => &self.exits,
+            Writes::Exit | Writes::Never => &self.exits,
             Writes::Noted => &self.notes,
         }
     }

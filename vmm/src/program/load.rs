@@ -176,10 +176,15 @@ impl Loader<'_> {
         handle(name, raw, protocol::ObjectType::Resource)
     }
 
-    fn host_vmo(&mut self, name: &str, pager: Arc<dyn HostPager>) -> Result<VmoId, LoadError> {
+    fn host_vmo(
+        &mut self,
+        name: &str,
+        pager: Arc<dyn HostPager>,
+        writable: bool,
+    ) -> Result<VmoId, LoadError> {
         let id = self
             .kernel
-            .add_host_vmo(name, pager.size())
+            .add_host_vmo(name, pager.size(), writable)
             .map_err(|status| core(name, status))?;
         self.host_vmos
             .insert(id, Arc::new(HostVmo::new(pager, self.supply)));
@@ -224,7 +229,7 @@ impl Loader<'_> {
             (false, true) => "program text",
             (false, false) => "program rodata",
         };
-        let vmo = self.host_vmo(name, Arc::new(pager))?;
+        let vmo = self.host_vmo(name, Arc::new(pager), segment.write)?;
         self.map(vmo, segment.pages().start, segment.write, segment.execute)
     }
 
@@ -236,7 +241,7 @@ impl Loader<'_> {
     }
 
     fn startup(&mut self, page: Vec<u8>) -> Result<(), LoadError> {
-        let vmo = self.host_vmo("start-up", Arc::new(BytesPager(page)))?;
+        let vmo = self.host_vmo("start-up", Arc::new(BytesPager(page)), false)?;
         self.map(vmo, STARTUP, false, false)
     }
 
@@ -245,12 +250,13 @@ impl Loader<'_> {
         let name = &named.name;
         let vmo = match &named.source {
             VmoSource::File { path, mode } => {
-                rights.set(Rights::WRITE, *mode == FileMode::CopyOnWrite);
-                self.host_vmo(name, Arc::new(FilePager::open(path)?))?
+                let writable = *mode == FileMode::CopyOnWrite;
+                rights.set(Rights::WRITE, writable);
+                self.host_vmo(name, Arc::new(FilePager::open(path)?), writable)?
             }
             VmoSource::Pager { pager, writable } => {
                 rights.set(Rights::WRITE, *writable);
-                self.host_vmo(name, Arc::clone(pager))?
+                self.host_vmo(name, Arc::clone(pager), *writable)?
             }
             VmoSource::Zero { size, executable } => {
                 rights.set(Rights::EXECUTE, *executable);

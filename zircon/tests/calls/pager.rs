@@ -572,7 +572,7 @@ fn pager_follower_inherits_a_cancelled_request() {
 fn pager_fail_by_the_host() {
     for via in Via::BOTH {
         let mut m = TestMachine::new();
-        let id = m.kernel.add_host_vmo("file", 3 * 4096).unwrap();
+        let id = m.kernel.add_host_vmo("file", 3 * 4096, true).unwrap();
         let rights = Rights::DEFAULT_VMO - Rights::WRITE;
         let object = zircon::ObjectRef::Vmo(id);
         let vmo = m
@@ -598,7 +598,7 @@ fn pager_fail_by_the_host() {
 #[test]
 fn host_supply_without_memory() {
     let mut m = TestMachine::new();
-    let id = m.kernel.add_host_vmo("file", 4096).unwrap();
+    let id = m.kernel.add_host_vmo("file", 4096, true).unwrap();
     let object = zircon::ObjectRef::Vmo(id);
     let vmo = m
         .kernel
@@ -617,7 +617,7 @@ fn host_supply_without_memory() {
 #[test]
 fn host_supply_ahead() {
     let mut m = TestMachine::new();
-    let id = m.kernel.add_host_vmo("file", 5 * 4096 - 7).unwrap();
+    let id = m.kernel.add_host_vmo("file", 5 * 4096 - 7, true).unwrap();
     let object = zircon::ObjectRef::Vmo(id);
     let vmo = m
         .kernel

@@ -31,7 +31,10 @@ struct Host {
 
 fn host(pages: u64, left: u64) -> Host {
     let mut m = TestMachine::new();
-    let vmo = m.kernel.add_host_vmo("file", pages * PAGE_SIZE).unwrap();
+    let vmo = m
+        .kernel
+        .add_host_vmo("file", pages * PAGE_SIZE, true)
+        .unwrap();
     let run = zircon::MappedRun {
         address: HOST,
         length: pages * PAGE_SIZE,

@@ -202,7 +202,7 @@ fn machine(seed: u64) -> (TestMachine, Vec<ThreadId>, First) {
         .unwrap();
     let plain = m.vmo_create(30 * PAGE_SIZE, 2).unwrap();
     let slice = m.vmo_create_child(fixed, 8, PAGE_SIZE, 9000).unwrap();
-    let host = m.kernel.add_host_vmo("host", 25 * PAGE_SIZE).unwrap();
+    let host = m.kernel.add_host_vmo("host", 25 * PAGE_SIZE, true).unwrap();
     let host = m
         .kernel
         .give_handle(m.main.process, ObjectRef::Vmo(host), Rights::DEFAULT_VMO)

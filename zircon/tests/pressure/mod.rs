@@ -81,7 +81,7 @@ impl World {
             let vmo = m.pager_create_vmo(pager, 0, port, key, size).unwrap();
             vmos.push((vmo, Kind::Paged));
         }
-        let host = ObjectRef::Vmo(m.kernel.add_host_vmo("host", size).unwrap());
+        let host = ObjectRef::Vmo(m.kernel.add_host_vmo("host", size, true).unwrap());
         let process = m.main.process;
         let host = m.kernel.give_handle(process, host, Rights::DEFAULT_VMO);
         m.drain();

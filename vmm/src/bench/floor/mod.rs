@@ -86,16 +86,16 @@ pub struct Floor {
 }
 
 impl Floor {
-    /// A VM of `cpus` vCPUs and a window of `pages` pages.
+    /// A VM of `cpus` vCPUs and a window of `pages` pages, see [`Window::new`].
     ///
     /// # Errors
     /// What the host refused.
-    pub fn new(cpus: u64, pages: u64) -> io::Result<Floor> {
+    pub fn new(cpus: u64, pages: u64, watched: bool) -> io::Result<Floor> {
         let kvm = Kvm::new()?;
         let vm = kvm.create_vm()?;
         let cpuid = kvm.get_supported_cpuid(kvm_bindings::KVM_MAX_CPUID_ENTRIES)?;
         let ram = Memory::anonymous(RAM)?;
-        let window = Window::new(pages)?;
+        let window = Window::new(pages, watched)?;
         for (slot, gpa, memory) in [(0, 0, &ram), (1, WINDOW, window.memory())] {
             let region = kvm_userspace_memory_region {
                 slot,

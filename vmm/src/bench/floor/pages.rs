@@ -139,11 +139,11 @@ pub struct Window {
 }
 
 impl Window {
-    /// Of so many pages, all absent.
+    /// Of so many pages, all absent; one that is not `watched` has zeros in them, which KVM gets by itself.
     ///
     /// # Errors
     /// What the host refused.
-    pub fn new(pages: u64) -> io::Result<Window> {
+    pub fn new(pages: u64, watched: bool) -> io::Result<Window> {
         let uffd = open_uffd()?;
         // SAFETY: a name that ends with zero; the descriptor is new.
         let file = unsafe { owned(libc::memfd_create(c"floor".as_ptr(), libc::MFD_CLOEXEC)) }?;
@@ -154,6 +154,9 @@ impl Window {
         }
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let memory = Memory::map(length, protection, libc::MAP_SHARED, file.as_raw_fd())?;
+        if !watched {
+            return Ok(Window { memory, file, uffd });
+        }
         let mut register = raw::uffdio_register {
             range: raw::uffdio_range {
                 start: memory.address(),
