@@ -113,7 +113,8 @@ fn every_system_call_is_listed() {
 #[test]
 fn every_system_call_has_a_method() {
     let page = read("docs/sdk.md");
-    let sources: String = sources("programs/zx/src").concat();
+    let sources = files(&root().join("programs/zx/src"), "rs");
+    let sources: String = sources.iter().map(read).collect();
     for call in protocol::syscall::SyscallNumber::ALL {
         let name = call.name();
         let method = sources.contains(&format!("sys::{name}("));

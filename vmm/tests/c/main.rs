@@ -1,5 +1,11 @@
 //! Programs in C and C++, as somebody makes them who has nothing but the `zvmm` binary and a compiler: in an empty folder,
 //! with an SDK that was never unpacked before.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use std::{
     fs,
