@@ -9,7 +9,7 @@
 //! examples       programs to begin with         from programs/examples
 //! ```
 //!
-//! Each part has its file, and adds what it consists of to the [`Tree`].
+//! Each part has its file, and adds what it consists of to the `Tree`.
 #![forbid(unsafe_code)]
 
 mod c;
