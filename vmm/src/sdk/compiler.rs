@@ -4,6 +4,7 @@ use std::{
     env,
     ffi::{OsStr, OsString},
     io,
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
 };
@@ -22,13 +23,14 @@ pub enum Language {
 /// Flags before the user's, which may change them.
 const DEFAULTS: [&str; 1] = ["-g"];
 
-/// Flags behind the user's: what programs must be like (docs/abi.md).
-const FLAGS: [&str; 5] = [
+/// Flags behind the user's: what programs must be like (docs/abi.md). clang would warn of those that are not needed for linking.
+const FLAGS: [&str; 6] = [
     "-nostdinc",
     "-fno-pie",
     "-fno-stack-protector",
     "-mno-avx",
     "-ftls-model=local-exec",
+    "-Wno-unused-command-line-argument",
 ];
 
 /// Deprecated parts of libstdc++ have its algorithms ask for the host's C library.
@@ -65,26 +67,38 @@ impl Language {
         if cpp { Language::Cpp } else { Language::C }
     }
 
-    /// The compiler to call: what the variable says, else the first of these names that is there.
-    fn compiler(self) -> Result<OsString, Error> {
+    /// The command that compiles: what the variable says, else the first of these names that is there.
+    fn compiler(self) -> Result<Vec<OsString>, Error> {
         let (variable, names) = match self {
             Language::C => ("CC", ["cc", "gcc", "clang"]),
             Language::Cpp => ("CXX", ["c++", "g++", "clang++"]),
         };
-        if let Some(named) = env::var_os(variable).filter(|named| !named.is_empty()) {
-            return Ok(named);
+        if let Some(words) = named(&env::var_os(variable).unwrap_or_default()) {
+            return Ok(words);
         }
         let path = env::var_os("PATH").unwrap_or_default();
         let is_there = |name: &&str| env::split_paths(&path).any(|dir| dir.join(name).is_file());
         let found = names.into_iter().find(|name| is_there(name));
-        found.map(OsString::from).ok_or(Error::NoCompiler {
-            variable,
-            names: match self {
-                Language::C => "gcc or clang",
-                Language::Cpp => "g++ or clang++",
-            },
-        })
+        found
+            .map(|name| vec![name.into()])
+            .ok_or(Error::NoCompiler {
+                variable,
+                names: match self {
+                    Language::C => "gcc or clang",
+                    Language::Cpp => "g++ or clang++",
+                },
+            })
     }
+}
+
+/// The words of a variable that names a compiler. Build tools that are told to call `zvmm cc` put that there themselves; then
+/// it says nothing.
+fn named(value: &OsStr) -> Option<Vec<OsString>> {
+    let words = value.as_bytes().split(u8::is_ascii_whitespace);
+    let words = words.filter(|word| !word.is_empty());
+    let words: Vec<OsString> = words.map(|word| OsStr::from_bytes(word).into()).collect();
+    let name = Path::new(words.first()?).file_name();
+    (name != Some(OsStr::new("zvmm"))).then_some(words)
 }
 
 /// Runs the compiler with these arguments of the user's, and returns how it ended. Messages are its own.
@@ -95,13 +109,21 @@ impl Language {
 pub fn run(language: Language, sdk: &Path, args: &[OsString]) -> Result<ExitStatus, Error> {
     let compiler = language.compiler()?;
     let failed = |source| Error::Compiler {
-        compiler: compiler.clone().into(),
+        compiler: compiler.join(OsStr::new(" ")).into(),
         source,
     };
-    let headers = header_folders(&compiler, language).map_err(failed)?;
-    let mut command = Command::new(&compiler);
-    command.args(arguments(language, sdk, &headers, args));
-    command.status().map_err(failed)
+    let headers = header_folders(command(&compiler), language).map_err(failed)?;
+    command(&compiler)
+        .args(arguments(language, sdk, &headers, args))
+        .status()
+        .map_err(failed)
+}
+
+fn command(words: &[OsString]) -> Command {
+    let mut words = words.iter();
+    let mut command = Command::new(words.next().map_or(OsStr::new("cc"), OsString::as_os_str));
+    command.args(words);
+    command
 }
 
 /// All arguments of the compiler.
@@ -150,12 +172,12 @@ fn links(args: &[OsString]) -> bool {
 
 /// Folders of the compiler's own headers (`stdint.h`, and those of C++), in its order; the host's C library is not
 /// among them.
-fn header_folders(compiler: &OsStr, language: Language) -> io::Result<Vec<PathBuf>> {
+fn header_folders(mut compiler: Command, language: Language) -> io::Result<Vec<PathBuf>> {
     let kind = match language {
         Language::C => "c",
         Language::Cpp => "c++",
     };
-    let output = Command::new(compiler)
+    let output = compiler
         .args(["-x", kind, "-E", "-v", "/dev/null"])
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
@@ -190,6 +212,18 @@ mod tests {
         assert_eq!(Language::of(&os(&["-O2", "dir.cpp/a.cc"])), Language::Cpp);
         assert_eq!(Language::of(&os(&["a.o", "b.cpp"])), Language::Cpp);
         assert_eq!(Language::of(&os(&[])), Language::C);
+    }
+
+    #[test]
+    fn a_variable_may_have_words_but_not_zvmm_itself() {
+        let named = |value: &str| named(OsStr::new(value));
+        assert_eq!(
+            named("ccache gcc -m64"),
+            Some(os(&["ccache", "gcc", "-m64"]))
+        );
+        for nothing in ["", " ", "zvmm cc", "/usr/bin/zvmm"] {
+            assert_eq!(named(nothing), None, "{nothing}");
+        }
     }
 
     #[test]

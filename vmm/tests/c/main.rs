@@ -304,6 +304,85 @@ fn the_runner_of_tests_tells_how_each_ended() {
     }
 }
 
+/// Each example of the SDK, built by its Makefile, prints what docs/sdk.md shows.
+#[test]
+fn the_examples_do_what_the_documentation_shows() {
+    let desk = Desk::new();
+    let sdk = desk.well("zvmm sdk --path");
+    let examples = Path::new(sdk.trim_end()).join("examples/c");
+    let mut names = Vec::new();
+    for file in fs::read_dir(&examples).unwrap() {
+        let file = file.unwrap().path();
+        let name = file.file_name().unwrap().to_str().unwrap();
+        fs::copy(&file, desk.path(name)).unwrap();
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.lines().count() < 100, "{name}");
+        names.extend(name.strip_suffix(".c").map(str::to_owned));
+    }
+    assert!(names.len() >= 5, "{names:?}");
+    // The Makefile takes zvmm from PATH.
+    let zvmm = Path::new(env!("CARGO_BIN_EXE_zvmm")).parent().unwrap();
+    let path = format!("{}:{}", zvmm.display(), std::env::var("PATH").unwrap());
+    let made = Said::from(
+        desk.command("make --silent")
+            .env("PATH", path)
+            .output()
+            .unwrap(),
+    );
+    assert_eq!((made.code, made.err.as_str()), (Some(0), ""), "{made:#?}");
+    if skips_kvm() {
+        return;
+    }
+    fs::write(desk.path("note.txt"), "a note for whoever reads it").unwrap();
+    for name in names {
+        let (line, expected) = shown(&name);
+        for cpus in ["1", "2"] {
+            let line = line.replacen("run ", &format!("run --cpus {cpus} "), 1);
+            assert_eq!(desk.well(&line), expected, "{line}");
+        }
+    }
+}
+
+/// The same with CMake, where that is installed.
+#[test]
+fn cmake_builds_the_examples() {
+    let desk = Desk::new();
+    if desk.command("cmake --version").output().is_err() {
+        eprintln!("skipped: there is no cmake");
+        return;
+    }
+    let sdk = PathBuf::from(desk.well("zvmm sdk --path").trim_end());
+    let zvmm = Path::new(env!("CARGO_BIN_EXE_zvmm")).parent().unwrap();
+    let path = format!("{}:{}", zvmm.display(), std::env::var("PATH").unwrap());
+    let toolchain = sdk.join("c/cmake/zvmm.cmake");
+    let toolchain = format!("-DCMAKE_TOOLCHAIN_FILE={}", toolchain.display());
+    let examples = sdk.join("examples/c");
+    let configure = format!("cmake -B build -S {} {toolchain}", examples.display());
+    for line in [&configure, "cmake --build build"] {
+        let output = desk.command(line).env("PATH", &path).output();
+        let said = Said::from(output.unwrap());
+        assert_eq!(said.code, Some(0), "{said:#?}");
+    }
+    if !skips_kvm() {
+        assert_eq!(desk.well("zvmm run ./build/hello"), "hello, nobody\n");
+    }
+}
+
+/// The command line that docs/sdk.md shows for `./NAME`, and what it prints.
+fn shown(name: &str) -> (String, String) {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/sdk.md");
+    let page = fs::read_to_string(page).unwrap();
+    for block in page.split("```console\n$ ").skip(1) {
+        let (line, rest) = block.split_once('\n').unwrap();
+        let runs = line.split(' ').any(|word| word == format!("./{name}"));
+        if line.starts_with("zvmm run ") && runs {
+            let (output, _) = rest.split_once("```").unwrap();
+            return (line.into(), output.into());
+        }
+    }
+    panic!("docs/sdk.md does not show {name}");
+}
+
 /// In steps, as Makefiles do it.
 #[test]
 fn objects_are_linked() {
