@@ -23,14 +23,15 @@ pub enum Language {
 /// Flags before the user's, which may change them.
 const DEFAULTS: [&str; 1] = ["-g"];
 
-/// Flags behind the user's: what programs must be like (docs/abi.md). clang would warn of those that are not needed for linking.
-const FLAGS: [&str; 6] = [
+const CPP_DEFAULTS: [&str; 1] = ["-std=gnu++17"];
+
+/// Flags behind the user's: what programs must be like (docs/abi.md).
+const FLAGS: [&str; 5] = [
     "-nostdinc",
     "-fno-pie",
     "-fno-stack-protector",
     "-mno-avx",
     "-ftls-model=local-exec",
-    "-Wno-unused-command-line-argument",
 ];
 
 /// Deprecated parts of libstdc++ have its algorithms ask for the host's C library.
@@ -40,10 +41,9 @@ const CPP_FLAGS: [&str; 3] = [
     "-D_GLIBCXX_USE_DEPRECATED=0",
 ];
 
-const LINK_FLAGS: [&str; 7] = [
+const LINK_FLAGS: [&str; 6] = [
     "-nostdlib",
     "-static",
-    "-no-pie",
     "-Wl,-zmax-page-size=4096",
     "-Wl,-znorelro",
     "-Wl,--build-id=none",
@@ -134,20 +134,21 @@ fn arguments(
     args: &[OsString],
 ) -> Vec<OsString> {
     let lib = sdk.join("c/lib");
-    let mut all: Vec<OsString> = DEFAULTS.map(OsString::from).into();
-    let links = links(args);
+    // clang would warn of flags that nothing needs.
+    let (links, compiles) = (links(args), !only_links(args));
+    let mut all: Vec<OsString> = Vec::new();
+    if compiles {
+        all.extend(DEFAULTS.map(OsString::from));
+    }
+    if compiles && language == Language::Cpp {
+        all.extend(CPP_DEFAULTS.map(OsString::from));
+    }
     if links {
         all.push(lib.join("crt0.o").into());
     }
     all.extend(args.iter().cloned());
-    all.extend(FLAGS.map(OsString::from));
-    if language == Language::Cpp {
-        all.extend(CPP_FLAGS.map(OsString::from));
-    }
-    all.push("-include".into());
-    all.push(sdk.join("c/include/zx/freestanding.h").into());
-    for folder in [sdk.join("c/include")].iter().chain(headers) {
-        all.extend(["-isystem".into(), folder.into()]);
+    if compiles {
+        all.extend(compile_flags(language, sdk, headers));
     }
     if links {
         all.extend(LINK_FLAGS.map(OsString::from));
@@ -159,6 +160,31 @@ fn arguments(
         all.extend([lib.join("libzx.a").into(), "-lgcc".into()]);
     }
     all
+}
+
+/// What sources are compiled with.
+fn compile_flags(language: Language, sdk: &Path, headers: &[PathBuf]) -> Vec<OsString> {
+    let include = sdk.join("c/include");
+    let mut flags: Vec<OsString> = FLAGS.map(OsString::from).into();
+    if language == Language::Cpp {
+        flags.extend(CPP_FLAGS.map(OsString::from));
+    }
+    flags.extend(["-include".into(), include.join("zx/freestanding.h").into()]);
+    for folder in [include].iter().chain(headers) {
+        flags.extend(["-isystem".into(), folder.into()]);
+    }
+    flags
+}
+
+/// Whether all inputs are objects and archives.
+fn only_links(args: &[OsString]) -> bool {
+    let before = [OsString::new()];
+    let mut inputs = args
+        .iter()
+        .zip(before.iter().chain(args))
+        .filter(|(arg, before)| *before != "-o" && !arg.to_string_lossy().starts_with('-'))
+        .map(|(arg, _)| Path::new(arg).extension().unwrap_or_default());
+    inputs.all(|suffix| ["o", "obj", "a"].iter().any(|known| suffix == *known))
 }
 
 /// Whether a program is linked: there is something to link, and no argument ends the work before.
@@ -236,6 +262,16 @@ mod tests {
     }
 
     #[test]
+    fn objects_alone_are_only_linked() {
+        for args in [&["a.o", "-o", "a"][..], &["-O2", "a.o", "b.obj", "c.a"]] {
+            assert!(only_links(&os(args)), "{args:?}");
+        }
+        for args in [&["a.c", "b.o"][..], &["-E", "a.h"], &["-x", "c", "odd"]] {
+            assert!(!only_links(&os(args)), "{args:?}");
+        }
+    }
+
+    #[test]
     fn what_must_be_comes_behind_what_the_user_says() {
         let args = os(&["a.c", "-march=native"]);
         let all = arguments(Language::C, Path::new("/sdk"), &["/own".into()], &args);
@@ -243,7 +279,7 @@ mod tests {
         assert!(at("-g") < at("-march=native") && at("-march=native") < at("-mno-avx"));
         assert!(at("/sdk/c/include") < at("/own"));
         assert!(at("a.c") < at("/sdk/c/lib/libzx.a"));
-        assert!(!all.contains(&"-fno-rtti".into()));
+        assert!(!all.contains(&"-fno-rtti".into()) && !all.contains(&"-std=gnu++17".into()));
     }
 
     #[test]

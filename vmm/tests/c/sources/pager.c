@@ -24,8 +24,12 @@ static int serve(void *argument)
         if (packet.page_request.command == ZX_PAGER_VMO_COMPLETE)
             return 0;
         uint64_t offset = packet.page_request.offset, length = packet.page_request.length;
-        for (uint64_t at = offset; at < offset + length; at += sizeof(at))
-            assert(zx_vmo_write(aux, &at, at, sizeof(at)) == ZX_OK || !"write");
+        for (uint64_t at = offset; at < offset + length; at += ZX_PAGE_SIZE) {
+            uint64_t page[ZX_PAGE_SIZE / sizeof(uint64_t)];
+            for (size_t i = 0; i < ZX_PAGE_SIZE / sizeof(uint64_t); i++)
+                page[i] = at + i * sizeof(uint64_t);
+            assert(zx_vmo_write(aux, page, at, ZX_PAGE_SIZE) == ZX_OK);
+        }
         assert(zx_pager_supply_pages(pager, vmo, offset, length, aux, offset) == ZX_OK);
         ++*requests;
     }
