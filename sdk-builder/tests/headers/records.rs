@@ -1,10 +1,8 @@
 //! The headers with records. A record's C text is made from declarations that stand beside the fields of its Rust type: a
 //! field that is forgotten does not compile, and one in another place or of another size is found by the C compiler.
 
-use std::mem::offset_of;
-
 use protocol::{
-    GeneralRegs, ObjectType, PacketKind, PageRequestCommand, PortPacket, WaitItem,
+    GeneralRegs, ObjectType, WaitItem,
     exception::{ExceptionInfo, ExceptionReport},
     info::*,
     maps::{InfoMaps, InfoMapsMapping, InfoVmar},
@@ -12,7 +10,7 @@ use protocol::{
     policy::{PolicyBasicV1, PolicyBasicV2},
 };
 
-use crate::header::{Header, screaming};
+use crate::header::Header;
 
 /// The name that a declaration declares.
 fn declared(declaration: &str) -> &str {
@@ -21,15 +19,16 @@ fn declared(declaration: &str) -> &str {
 }
 
 /// Checks places and sizes of fields: `field: "path in C"`.
+#[macro_export]
 macro_rules! layout {
     ($h:ident, $c:literal, $rust:ident { $($field:ident: $path:expr,)* }) => {
-        $h.layouts.push((format!("sizeof({})", $c), size_of::<$rust>()));
+        $h.layouts.push((format!("sizeof({})", $c), ::core::mem::size_of::<$rust>()));
         let whole = $rust::default();
         let $rust { $($field,)* } = &whole;
         $(
             let path = $path;
-            $h.layouts.push((format!("offsetof({}, {path})", $c), offset_of!($rust, $field)));
-            $h.layouts.push((format!("sizeof((({} *)0)->{path})", $c), size_of_val($field)));
+            $h.layouts.push((format!("offsetof({}, {path})", $c), ::core::mem::offset_of!($rust, $field)));
+            $h.layouts.push((format!("sizeof((({} *)0)->{path})", $c), ::core::mem::size_of_val($field)));
         )*
     };
 }
@@ -45,7 +44,7 @@ macro_rules! record {
 }
 
 pub fn headers() -> Vec<Header> {
-    vec![object(), port(), pager(), policy(), exception(), debug()]
+    vec![object(), pager(), policy(), exception(), debug()]
 }
 
 /// All kinds of objects; a test counts them.
@@ -257,115 +256,6 @@ fn maps(h: &mut Header) {
             mapping: "u.mapping",
         }
     );
-}
-
-const PACKETS: &str = "\
-typedef struct zx_packet_user {
-    union {
-        uint64_t u64[4];
-        uint32_t u32[8];
-        uint16_t u16[16];
-        uint8_t c8[32];
-    };
-} zx_packet_user_t;
-
-typedef struct zx_packet_signal {
-    zx_signals_t trigger;
-    zx_signals_t observed;
-    uint64_t count;
-    zx_time_t timestamp;
-    uint64_t reserved1;
-} zx_packet_signal_t;
-
-typedef struct zx_packet_page_request {
-    uint16_t command;
-    uint16_t flags;
-    uint32_t reserved0;
-    uint64_t offset;
-    uint64_t length;
-    uint64_t reserved1;
-} zx_packet_page_request_t;
-
-typedef struct zx_port_packet {
-    uint64_t key;
-    uint32_t type;
-    zx_status_t status;
-    union {
-        zx_packet_user_t user;
-        zx_packet_signal_t signal;
-        zx_packet_page_request_t page_request;
-    };
-} zx_port_packet_t;";
-
-/// Where a value stands in a packet, behind key, type and status.
-fn place(packet: PortPacket, value: &[u8]) -> usize {
-    let bytes = packet.to_bytes();
-    let mut places = bytes.windows(value.len()).skip(16);
-    16 + places.position(|bytes| bytes == value).unwrap()
-}
-
-fn port() -> Header {
-    let mut h = Header::new("zircon/syscalls/port.h", &["zircon/types.h"]);
-    h.verbatim("");
-    for kind in [
-        PacketKind::User,
-        PacketKind::SignalOne,
-        PacketKind::PageRequest,
-    ] {
-        let name = screaming(&format!("{kind:?}"));
-        h.constant(format!("ZX_PKT_TYPE_{name}"), "uint32_t", kind as u32);
-    }
-    use PageRequestCommand::{Complete, Dirty, Read};
-    for command in [Read, Complete, Dirty] {
-        let name = screaming(&format!("{command:?}"));
-        h.constant(format!("ZX_PAGER_VMO_{name}"), "uint16_t", command as u16);
-    }
-    h.verbatim(PACKETS);
-    layout!(
-        h,
-        "zx_port_packet_t",
-        PortPacket {
-            key: "key",
-            kind: "type",
-            status: "status",
-            payload: "user",
-        }
-    );
-    const WORD: u64 = 0x0123_4567_89AB_CDEF;
-    const HALF: u32 = 0x1234_5678;
-    let request = |offset, length| PortPacket::page_request(0, Dirty, offset, length);
-    let signal = |trigger, observed, time| PortPacket::signal(0, trigger, observed, time);
-    for (field, at) in [
-        (
-            "page_request.command",
-            place(request(0, 0), &[Dirty as u8, 0]),
-        ),
-        (
-            "page_request.offset",
-            place(request(WORD, 0), &WORD.to_le_bytes()),
-        ),
-        (
-            "page_request.length",
-            place(request(0, WORD), &WORD.to_le_bytes()),
-        ),
-        (
-            "signal.trigger",
-            place(signal(HALF, 0, 0), &HALF.to_le_bytes()),
-        ),
-        (
-            "signal.observed",
-            place(signal(0, HALF, 0), &HALF.to_le_bytes()),
-        ),
-        ("signal.count", place(signal(0, 0, 0), &1u64.to_le_bytes())),
-        (
-            "signal.timestamp",
-            place(signal(0, 0, WORD as i64), &WORD.to_le_bytes()),
-        ),
-    ] {
-        h.layouts
-            .push((format!("offsetof(zx_port_packet_t, {field})"), at));
-    }
-    h
 }
 
 fn pager() -> Header {
