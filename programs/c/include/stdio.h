@@ -22,11 +22,14 @@ int printf(const char *__restrict format, ...) __attribute__((__format__(__print
 int fprintf(FILE *__restrict file, const char *__restrict format, ...) __attribute__((__format__(__printf__, 2, 3)));
 int snprintf(char *__restrict to, size_t size, const char *__restrict format, ...)
     __attribute__((__format__(__printf__, 3, 4)));
+int sprintf(char *__restrict to, const char *__restrict format, ...) __attribute__((__format__(__printf__, 2, 3)));
 int vprintf(const char *__restrict format, va_list args) __attribute__((__format__(__printf__, 1, 0)));
 int vfprintf(FILE *__restrict file, const char *__restrict format, va_list args)
     __attribute__((__format__(__printf__, 2, 0)));
 int vsnprintf(char *__restrict to, size_t size, const char *__restrict format, va_list args)
     __attribute__((__format__(__printf__, 3, 0)));
+int vsprintf(char *__restrict to, const char *__restrict format, va_list args)
+    __attribute__((__format__(__printf__, 2, 0)));
 
 int puts(const char *text);
 int putchar(int letter);

@@ -23,10 +23,16 @@ __attribute__((__noreturn__)) void _Exit(int code);
 __attribute__((__noreturn__)) void abort(void);
 
 int atoi(const char *text);
+long atol(const char *text);
 long strtol(const char *__restrict text, char **__restrict end, int base);
 unsigned long strtoul(const char *__restrict text, char **__restrict end, int base);
 long long strtoll(const char *__restrict text, char **__restrict end, int base);
 unsigned long long strtoull(const char *__restrict text, char **__restrict end, int base);
+
+#define RAND_MAX 0x7fffffff
+/* All threads have one sequence. */
+int rand(void);
+void srand(unsigned seed);
 
 int abs(int number);
 long labs(long number);

@@ -1,4 +1,4 @@
-/* Numbers from text, and arrays in order. */
+/* Numbers from text and at random, and arrays in order. */
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
@@ -77,6 +77,27 @@ long strtol(const char *restrict text, char **restrict end, int base)
 int atoi(const char *text)
 {
     return (int)strtol(text, NULL, 10);
+}
+
+long atol(const char *text)
+{
+    return strtol(text, NULL, 10);
+}
+
+static unsigned long long random_state = 1;
+
+void srand(unsigned seed)
+{
+    __atomic_store_n(&random_state, seed, __ATOMIC_RELAXED);
+}
+
+/* Counts through a Weyl sequence, and mixes the bits of what it comes to (Stafford's 13th variant). */
+int rand(void)
+{
+    unsigned long long bits = __atomic_add_fetch(&random_state, 0x9e3779b97f4a7c15, __ATOMIC_RELAXED);
+    bits = (bits ^ bits >> 30) * 0xbf58476d1ce4e5b9;
+    bits = (bits ^ bits >> 27) * 0x94d049bb133111eb;
+    return (int)(bits >> 33);
 }
 
 int abs(int number)

@@ -147,6 +147,20 @@ int snprintf(char *restrict to, size_t size, const char *restrict format, ...)
     return count;
 }
 
+int vsprintf(char *restrict to, const char *restrict format, va_list args)
+{
+    return vsnprintf(to, SIZE_MAX, format, args);
+}
+
+int sprintf(char *restrict to, const char *restrict format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int count = vsprintf(to, format, args);
+    va_end(args);
+    return count;
+}
+
 int puts(const char *text)
 {
     struct line line;

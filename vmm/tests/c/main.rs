@@ -413,6 +413,20 @@ fn objects_are_linked() {
     }
 }
 
+#[test]
+fn the_first_stack_is_as_large_as_the_linker_is_told() {
+    let desk = Desk::new();
+    let source = "#include <string.h>\nint main(void)\n{\n    volatile char room[4 << 20];\n    \
+                  for (int i = 0; i < 4 << 20; i += 4096)\n        room[i] = 1;\n    return room[4096];\n}\n";
+    fs::write(desk.path("deep.c"), source).unwrap();
+    desk.well("zvmm cc deep.c -o small");
+    desk.well("zvmm cc deep.c -Wl,-z,stack-size=8388608 -o large");
+    if !skips_kvm() {
+        assert_eq!(desk.say("zvmm run ./small").code, Some(123));
+        assert_eq!(desk.say("zvmm run ./large").code, Some(1));
+    }
+}
+
 /// The host's headers are out of reach: what is not in the SDK is not found, rather than linked wrongly.
 #[test]
 fn headers_of_the_host_are_not_seen() {

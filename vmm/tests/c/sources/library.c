@@ -63,6 +63,12 @@ static void numbers(void)
     assert(strtol("-9223372036854775808", NULL, 10) == LONG_MIN && errno == 0);
     assert(strtol("9223372036854775808", NULL, 10) == LONG_MAX && errno == ERANGE);
     errno = 0;
+    char text[16];
+    assert(sprintf(text, "%d-%s", 12, "ab") == 5 && strcmp(text, "12-ab") == 0 && atol("-7") == -7);
+    srand(3);
+    int first = rand(), second = rand();
+    srand(3);
+    assert(rand() == first && rand() == second && first != second && first >= 0 && second >= 0);
     assert(strtoul("18446744073709551616", NULL, 10) == ULONG_MAX && errno == ERANGE);
     assert(strtoull("18446744073709551615", NULL, 10) == ULLONG_MAX);
     assert(toupper('a') == 'A' && tolower('Z') == 'z' && isxdigit('f') && !isxdigit('g') && ispunct('!') && isspace('\n'));

@@ -64,7 +64,8 @@ int main()
     auto *wide = new Wide;
     assert(reinterpret_cast<uintptr_t>(wide) % 256 == 0);
     delete wide;
-    assert(new (std::nothrow) char[1ul << 40] == nullptr);
+    char *volatile too_much = new (std::nothrow) char[1ul << 40];
+    assert(too_much == nullptr);
 
     std::vector<int> numbers;
     for (int i = 100; i > 0; i--)
