@@ -15,7 +15,7 @@ use crate::ids::{
 };
 use crate::job::Job;
 use crate::look::Seen;
-use crate::memory::MemoryOpId;
+use crate::memory::{MemoryOpId, Writes};
 use crate::memory_ops::InFlight;
 use crate::op::{Body, Op, Waiting};
 use crate::pager_calls::Pager;
@@ -313,6 +313,12 @@ impl Kernel {
             let writable = owner == run.vmo && vmo.permits_write(state);
             state.is_resident() && calm && (access != Access::Write || writable)
         })
+    }
+
+    /// Whether nothing in the VM ever changes what a VMO holds.
+    pub fn is_never_written(&self, vmo: VmoId) -> bool {
+        let vmo = self.vmos.get(&vmo);
+        vmo.is_some_and(|vmo| vmo.storage_writes() == Writes::Never)
     }
 
     /// Where `thread`'s process has mapped a page: the lowest address that permits the access, else the lowest.

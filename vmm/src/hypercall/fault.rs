@@ -7,7 +7,9 @@
 use std::time::Instant;
 
 use protocol::{PAGE_SIZE, USER_END};
-use zircon::{Access, ExceptionKind, FaultOutcome, MemoryOp, MemoryResult, OpResult, ThreadId};
+use zircon::{
+    Access, ExceptionKind, FaultOutcome, MemoryOp, MemoryResult, OpResult, ThreadId, VmoId,
+};
 
 use super::emulated::LateWrites;
 use super::mailbox::Item;
@@ -64,6 +66,28 @@ impl From<AccessKind> for Access {
             AccessKind::Read => Access::Read,
             AccessKind::Write => Access::Write,
             AccessKind::Execute => Access::Execute,
+        }
+    }
+}
+
+/// Instructions that faulted lately, of programs' text that nobody can write to: reading one costs more than decoding it.
+#[derive(Debug, Default)]
+pub(super) struct KnownCode {
+    /// By the low bits of the offset.
+    entries: [Option<((VmoId, u64), [u8; MAX_INSTRUCTION])>; 16],
+}
+
+impl KnownCode {
+    fn get(&self, place: (VmoId, u64)) -> Option<&[u8]> {
+        let entry = self.entries.get(place.1 as usize % self.entries.len())?;
+        let (known, bytes) = entry.as_ref()?;
+        (*known == place).then_some(bytes)
+    }
+
+    fn set(&mut self, place: (VmoId, u64), bytes: [u8; MAX_INSTRUCTION]) {
+        let slot = place.1 as usize % self.entries.len();
+        if let Some(entry) = self.entries.get_mut(slot) {
+            *entry = Some((place, bytes));
         }
     }
 }
@@ -204,9 +228,18 @@ impl Runner {
     }
 
     /// The bytes at RIP, as far as they are there; the first page is.
-    fn code(&self, thread: ThreadId, rip: u64) -> Option<Vec<u8>> {
+    fn code(&mut self, thread: ThreadId, rip: u64) -> Option<Vec<u8>> {
         let first = (PAGE_SIZE - rip % PAGE_SIZE).min(MAX_INSTRUCTION as u64);
+        let place = self.unchanging_code(thread, rip);
+        if let Some(place) = place
+            && let Some(bytes) = self.known_code.get(place)
+        {
+            return Some(bytes.to_vec());
+        }
         let mut bytes = self.read(thread, rip, first)?;
+        if let (Some(place), Ok(whole)) = (place, bytes.as_slice().try_into()) {
+            self.known_code.set(place, whole);
+        }
         let next = rip + first;
         if first < MAX_INSTRUCTION as u64
             && self.vm.core().is_present(thread, next, Access::Execute)
@@ -214,6 +247,14 @@ impl Runner {
             bytes.extend(self.read(thread, next, MAX_INSTRUCTION as u64 - first)?);
         }
         Some(bytes)
+    }
+
+    /// Where the bytes at RIP lie, if nobody can write there.
+    fn unchanging_code(&self, thread: ThreadId, rip: u64) -> Option<(VmoId, u64)> {
+        let core = self.vm.core();
+        let run = core.mapped_run(core.process_of(thread)?, rip)?;
+        let place = (run.vmo, run.page * PAGE_SIZE + (rip - run.address));
+        core.is_never_written(run.vmo).then_some(place)
     }
 
     /// Bytes of one present page of a program.

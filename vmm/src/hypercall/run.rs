@@ -12,7 +12,7 @@ use protocol::vcpu::register;
 use protocol::{Status, USER_END};
 use zircon::{ExceptionKind, OpResult, SyscallOutcome, ThreadId};
 
-use super::fault::Puzzle;
+use super::fault::{KnownCode, Puzzle};
 use super::mailbox::Item;
 use super::operands::OperandDecoder;
 use super::report::{describe, in_machine};
@@ -46,6 +46,7 @@ pub(crate) struct Runner {
     pub(super) index: u32,
     pub(super) decoder: OperandDecoder,
     pub(super) puzzle: Puzzle,
+    pub(super) known_code: KnownCode,
     slots: Slots,
     /// Links were posted that the guest may not have written yet.
     pub(super) linking: bool,
@@ -59,6 +60,7 @@ impl Runner {
             vcpu,
             decoder: OperandDecoder::new(),
             puzzle: Puzzle::default(),
+            known_code: KnownCode::default(),
             slots: Slots::new(),
             linking: false,
         }

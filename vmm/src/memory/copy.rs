@@ -3,6 +3,8 @@
 //! They go through the kernel's own page lookup, so an absent page ends the call with a short
 //! count, where a plain load or store would raise SIGBUS. See process_vm_readv(2).
 
+use std::sync::OnceLock;
+
 use rustix::io::Errno;
 
 /// Why a transfer stopped short.
@@ -61,7 +63,8 @@ type Call = unsafe extern "C" fn(
 /// The side that `call` writes must be memory that may be overwritten.
 unsafe fn transfer(call: Call, local: u64, remote: u64, len: u64) -> Result<(), Short> {
     // This process by its own name in its pid namespace; it stays the same, the VMM does not fork.
-    let this = rustix::process::getpid().as_raw_pid();
+    static THIS: OnceLock<libc::pid_t> = OnceLock::new();
+    let this = *THIS.get_or_init(|| rustix::process::getpid().as_raw_pid());
     let mut done = 0;
     while done < len {
         let vector = |base: u64| libc::iovec {
