@@ -40,6 +40,12 @@ enum Command {
     },
     /// Check formatting, lints and documentation, then run all tests: what CI does
     Ci,
+    /// Measure faults and calls beside the least that they can cost here: `zvmm bench`
+    Bench {
+        /// Arguments of `zvmm bench`, such as --json PATH
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Measure which lines of the object core its tests reach
     Coverage,
     /// Build the guest kernel, the built-in programs and the test guests, and say where they are
@@ -54,6 +60,7 @@ fn main() -> ExitCode {
         Command::Run => run::run(&workspace),
         Command::Test { arguments } => test::test(&workspace, &arguments),
         Command::Ci => ci::ci(&workspace),
+        Command::Bench { arguments } => run::bench(&workspace, &arguments),
         Command::Coverage => coverage::coverage(&workspace),
         Command::Guests => guests::build(&workspace),
         Command::Install => guests::install(&workspace),

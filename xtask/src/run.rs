@@ -35,6 +35,23 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     }
 }
 
+/// Builds zvmm and has it measure.
+pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
+    guests::set_up()?;
+    let run = [
+        "run",
+        "--release",
+        "--package",
+        "vmm",
+        "--bin",
+        "zvmm",
+        "--",
+        "bench",
+    ];
+    shell::run(workspace.cargo(&run).args(arguments))?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// The file to hash; made if it is not there. Its contents are the same on every machine.
 fn sample(workspace: &Workspace) -> Result<PathBuf> {
     let dir = workspace.root().join("target");

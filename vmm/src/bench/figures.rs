@@ -32,8 +32,8 @@ pub struct Figure<'a> {
     pub name: String,
     /// What is made of the samples, and the ratio that is aimed at.
     pub rows: Vec<(Statistic, Option<f64>)>,
-    /// The floor.
-    pub floor: Run<'a>,
+    /// The floor, where there is one.
+    pub floor: Option<Run<'a>>,
     /// zvmm.
     pub ours: Run<'a>,
 }
@@ -76,6 +76,7 @@ impl Ground {
         figures.push(self.null());
         figures.extend([1, 16, 256].map(|pages| self.supply(pages)));
         figures.push(self.anonymous());
+        figures.push(self.core());
         figures
     }
 
@@ -143,7 +144,9 @@ impl Ground {
             number,
             name,
             rows: rows.to_vec(),
-            floor: Box::new(move || side::touches(&touches, &self.source, self.nanoseconds)),
+            floor: Some(Box::new(move || {
+                side::touches(&touches, &self.source, self.nanoseconds)
+            })),
             ours: Box::new(move || side::ours(&ours, self.nanoseconds)),
         }
     }
@@ -173,7 +176,7 @@ impl Ground {
             number: 6,
             name: "Syscall/Null".into(),
             rows: vec![(Statistic::P50, Some(1.2)), (Statistic::P99, None)],
-            floor: Box::new(|| {
+            floor: Some(Box::new(|| {
                 side::calls(
                     guest::call(),
                     self.count,
@@ -181,7 +184,7 @@ impl Ground {
                     &|_, _| Ok(()),
                     self.nanoseconds,
                 )
-            }),
+            })),
             ours: Box::new(move || side::ours(&ours, self.nanoseconds)),
         }
     }
@@ -197,7 +200,7 @@ impl Ground {
             number: 6,
             name: format!("Pager/Supply/{pages}"),
             rows: vec![(Statistic::P50, Some(1.2))],
-            floor: Box::new(move || {
+            floor: Some(Box::new(move || {
                 side::calls(
                     guest::call(),
                     count,
@@ -205,8 +208,20 @@ impl Ground {
                     &serve,
                     self.nanoseconds,
                 )
-            }),
+            })),
             ours: Box::new(move || side::ours(&ours, self.nanoseconds)),
+        }
+    }
+
+    /// The object core by itself.
+    fn core(&self) -> Figure<'_> {
+        let order = shuffled(self.pages, 7);
+        Figure {
+            number: 11,
+            name: "Core/Fault, asked for and supplied".into(),
+            rows: vec![(Statistic::Mean, None)],
+            floor: None,
+            ours: Box::new(move || super::core::faults(&order)),
         }
     }
 

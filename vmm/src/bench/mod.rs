@@ -7,6 +7,7 @@
 //! Guests measure by the time-stamp counter in ring 3, around the touch or the call, with the same instructions on both sides.
 
 mod clock;
+mod core;
 mod figures;
 #[allow(unsafe_code)]
 pub mod floor;
@@ -34,6 +35,9 @@ pub struct BenchConfig {
     /// Numbers of the figures; none: all.
     pub figures: Vec<u32>,
 }
+
+/// The numbers of the figures.
+pub const FIGURES: [u32; 6] = [1, 2, 3, 6, 10, 11];
 
 /// Pages of the sample file.
 const PAGES: u64 = 16_384;
@@ -95,48 +99,31 @@ pub struct Row {
     /// Which number of the samples.
     pub statistic: Statistic,
     /// The floor's, in nanoseconds: median of the rounds.
-    pub floor_ns: f64,
+    pub floor_ns: Option<f64>,
     /// zvmm's.
     pub ours_ns: f64,
     /// zvmm's by the floor's.
-    pub ratio: Median,
+    pub ratio: Option<Median>,
     /// The ratio that is aimed at.
     pub target: Option<f64>,
 }
 
 fn measure(figure: &Figure<'_>, rounds: usize) -> io::Result<Measured> {
+    let floor_once = || match &figure.floor {
+        Some(floor) => floor(),
+        None => Ok(Observation::default()),
+    };
     // To warm up; what is done is the same in every round.
-    let (floor_work, work) = ((figure.floor)()?.work, (figure.ours)()?.work);
+    let (floor_work, work) = (floor_once()?.work, (figure.ours)()?.work);
     let (mut floor, mut ours, mut noisy) = (Vec::new(), Vec::new(), 0);
     for _ in 0..rounds {
         let watch = Watch::start();
-        let runs = [&figure.floor, &figure.ours, &figure.ours, &figure.floor];
-        let [first, second, third, fourth] = runs.map(|run| run());
-        floor.push(both(first?, fourth?));
-        ours.push(both(second?, third?));
+        let first = floor_once()?;
+        ours.push(both((figure.ours)()?, (figure.ours)()?));
+        floor.push(both(first, floor_once()?));
         noisy += usize::from(watch.is_noisy());
     }
-    let row = |&(statistic, target): &(Statistic, Option<f64>)| {
-        let of = |rounds: &[Vec<f64>]| -> Vec<f64> {
-            rounds
-                .iter()
-                .map(|samples| reduce(statistic, samples))
-                .collect()
-        };
-        let (floor, ours) = (of(&floor), of(&ours));
-        let ratios: Vec<f64> = ours
-            .iter()
-            .zip(&floor)
-            .map(|(ours, floor)| ours / floor)
-            .collect();
-        Row {
-            statistic,
-            floor_ns: median(&floor).value,
-            ours_ns: median(&ours).value,
-            ratio: median(&ratios),
-            target,
-        }
-    };
+    let rows = figure.rows.iter().map(|row| reduce(*row, &floor, &ours));
     let whole = |rounds: &[Vec<f64>]| {
         let of_round = |samples: &Vec<f64>| samples.iter().map(|ns| *ns as u64).collect();
         rounds.iter().map(of_round).collect()
@@ -144,7 +131,7 @@ fn measure(figure: &Figure<'_>, rounds: usize) -> io::Result<Measured> {
     Ok(Measured {
         figure: figure.number,
         name: figure.name.clone(),
-        rows: figure.rows.iter().map(row).collect(),
+        rows: rows.collect(),
         noisy_rounds: noisy,
         floor_work,
         work,
@@ -158,7 +145,29 @@ fn both(mut first: Observation, second: Observation) -> Vec<f64> {
     first.samples
 }
 
-fn reduce(statistic: Statistic, samples: &[f64]) -> f64 {
+/// One line out of the samples of all rounds.
+fn reduce(
+    (statistic, target): (Statistic, Option<f64>),
+    floor: &[Vec<f64>],
+    ours: &[Vec<f64>],
+) -> Row {
+    let of = |rounds: &[Vec<f64>]| -> Vec<f64> {
+        let samples = rounds.iter().filter(|samples| !samples.is_empty());
+        samples.map(|samples| number(statistic, samples)).collect()
+    };
+    let (floor, ours) = (of(floor), of(ours));
+    let pairs = ours.iter().zip(&floor);
+    let ratios: Vec<f64> = pairs.map(|(ours, floor)| ours / floor).collect();
+    Row {
+        statistic,
+        floor_ns: (!floor.is_empty()).then(|| median(&floor).value),
+        ours_ns: median(&ours).value,
+        ratio: (!ratios.is_empty()).then(|| median(&ratios)),
+        target,
+    }
+}
+
+fn number(statistic: Statistic, samples: &[f64]) -> f64 {
     match statistic {
         Statistic::P50 => percentile(&mut samples.to_vec(), 0.5),
         Statistic::P99 => percentile(&mut samples.to_vec(), 0.99),

@@ -45,15 +45,16 @@ fn line(
         true => (figure.figure.to_string(), figure.name.as_str()),
         false => Default::default(),
     };
-    let ratio = row.ratio;
-    let interval = format!("{:.3} ({:.3}-{:.3})", ratio.value, ratio.low, ratio.high);
+    let interval = row.ratio.map_or("-".into(), |ratio| {
+        format!("{:.3} ({:.3}-{:.3})", ratio.value, ratio.low, ratio.high)
+    });
     let target = row
         .target
         .map_or("-".into(), |target| format!("{target:.2}"));
     write!(
         f,
         "{number:<4}{name:<42}{statistic:<6}{:>10}{:>10}  {interval:<21}{target:>7}",
-        microseconds(row.floor_ns),
+        row.floor_ns.map_or("-".into(), microseconds),
         microseconds(row.ours_ns),
     )?;
     if !first {

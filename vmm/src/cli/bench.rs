@@ -3,7 +3,7 @@
 use std::{fs::File, io::Write, path::PathBuf};
 
 use super::{Exit, Failure, Host, args::BenchArgs, print};
-use crate::bench::{BenchConfig, Results};
+use crate::bench::{BenchConfig, FIGURES, Results};
 
 /// Rounds unless the user says otherwise: enough for an interval that leaves outliers out.
 const ROUNDS: usize = 9;
@@ -15,6 +15,12 @@ pub(super) fn bench(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<Exit, Failure> {
+    if let Some(number) = args.figures.iter().find(|number| !FIGURES.contains(number)) {
+        let known = FIGURES.map(|number| number.to_string()).join(", ");
+        return Err(Failure::Usage(format!(
+            "there is no figure {number}. Say one of {known}, or none for all."
+        )));
+    }
     // Opened first: a wrong path is told before minutes of measuring.
     let json = args.json.map(|path| match File::create(&path) {
         Ok(file) => Ok((path, file)),

@@ -70,21 +70,24 @@ impl From<AccessKind> for Access {
     }
 }
 
+/// A byte of a VMO: the VMO and the offset.
+type Place = (VmoId, u64);
+
 /// Instructions that faulted lately, of programs' text that nobody can write to: reading one costs more than decoding it.
 #[derive(Debug, Default)]
 pub(super) struct KnownCode {
     /// By the low bits of the offset.
-    entries: [Option<((VmoId, u64), [u8; MAX_INSTRUCTION])>; 16],
+    entries: [Option<(Place, [u8; MAX_INSTRUCTION])>; 16],
 }
 
 impl KnownCode {
-    fn get(&self, place: (VmoId, u64)) -> Option<&[u8]> {
+    fn get(&self, place: Place) -> Option<&[u8]> {
         let entry = self.entries.get(place.1 as usize % self.entries.len())?;
         let (known, bytes) = entry.as_ref()?;
         (*known == place).then_some(bytes)
     }
 
-    fn set(&mut self, place: (VmoId, u64), bytes: [u8; MAX_INSTRUCTION]) {
+    fn set(&mut self, place: Place, bytes: [u8; MAX_INSTRUCTION]) {
         let slot = place.1 as usize % self.entries.len();
         if let Some(entry) = self.entries.get_mut(slot) {
             *entry = Some((place, bytes));
@@ -250,7 +253,7 @@ impl Runner {
     }
 
     /// Where the bytes at RIP lie, if nobody can write there.
-    fn unchanging_code(&self, thread: ThreadId, rip: u64) -> Option<(VmoId, u64)> {
+    fn unchanging_code(&self, thread: ThreadId, rip: u64) -> Option<Place> {
         let core = self.vm.core();
         let run = core.mapped_run(core.process_of(thread)?, rip)?;
         let place = (run.vmo, run.page * PAGE_SIZE + (rip - run.address));

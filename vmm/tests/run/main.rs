@@ -6,6 +6,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod bench;
 mod ends;
 mod hosts;
 mod programs;

@@ -1,0 +1,74 @@
+//! `zvmm bench`: every figure is measured; how fast is nobody's business here.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::needs_kvm;
+
+fn bench(args: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zvmm"));
+    let output = command.arg("bench").args(args).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[test]
+fn every_figure_is_measured() {
+    needs_kvm!();
+    // Where it stays: CI keeps it.
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-quick.json");
+    let (code, table, err) = bench(&["--quick", "--json", path.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{err}");
+    let results: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let figures = results["figures"].as_array().unwrap();
+    let numbers: Vec<u64> = figures
+        .iter()
+        .map(|figure| figure["figure"].as_u64().unwrap())
+        .collect();
+    for number in [1, 2, 3, 6, 10, 11] {
+        assert!(
+            numbers.contains(&number),
+            "no figure {number} in {numbers:?}"
+        );
+    }
+    for figure in figures {
+        let name = figure["name"].as_str().unwrap();
+        assert!(table.contains(name), "{name} is not in {table}");
+        let rounds = |side: &str| figure[side].as_array().unwrap().clone();
+        let full = |round: &Value| !round.as_array().unwrap().is_empty();
+        assert!(rounds("samples").iter().all(full), "{name}");
+        for row in figure["rows"].as_array().unwrap() {
+            assert!(row["ours_ns"].as_f64().unwrap() > 0.0, "{name}: {row}");
+            if row["floor_ns"].is_null() {
+                assert!(row["ratio"].is_null(), "{name}: {row}");
+                continue;
+            }
+            assert!(rounds("floor_samples").iter().all(full), "{name}");
+            let ratio = row["ratio"]["value"].as_f64().unwrap();
+            assert!(ratio > 0.0 && ratio.is_finite(), "{name}: {row}");
+        }
+    }
+}
+
+#[test]
+fn one_figure_and_paths_that_cannot_be() {
+    needs_kvm!();
+    let (code, table, err) = bench(&["--quick", "11"]);
+    assert_eq!(code, Some(0), "{err}");
+    assert!(
+        table.contains("Core/Fault") && !table.contains("Syscall/Null"),
+        "{table}"
+    );
+    let (code, table, err) = bench(&["--json", "/nowhere/bench.json", "11"]);
+    assert_eq!((code, table.as_str()), (Some(121), ""));
+    assert!(err.contains("cannot write /nowhere/bench.json"), "{err}");
+    let (code, _, err) = bench(&["4"]);
+    assert_eq!(code, Some(120));
+    assert!(err.contains("there is no figure 4"), "{err}");
+}
