@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::floor::{Source, guest};
+use super::floor::{Source, Window, guest};
 use super::side::{self, Content, NAMES, Observation, Ours, Touches};
 use crate::config::SupplyPolicy;
 
@@ -193,22 +193,27 @@ impl Ground {
     fn supply(&self, pages: u64) -> Figure<'_> {
         let count = (self.pages / pages).min(self.count / 4);
         let ours = self.calls(args(["supply"], [pages, count], 0));
-        let serve = move |window: &super::floor::Window, number| {
-            window.supply(number * pages, pages, &self.source, number * pages)
+        let floor = move || {
+            let aux = Window::new(pages * count, false)?;
+            aux.fill();
+            let serve = |window: &Window, number| {
+                let first = number * pages;
+                window.supply(first, pages, aux.page(first))?;
+                aux.drop_pages(first, pages)
+            };
+            side::calls(
+                guest::call(),
+                count,
+                pages * count,
+                &serve,
+                self.nanoseconds,
+            )
         };
         Figure {
             number: 6,
             name: format!("Pager/Supply/{pages}"),
             rows: vec![(Statistic::P50, Some(1.2))],
-            floor: Some(Box::new(move || {
-                side::calls(
-                    guest::call(),
-                    count,
-                    pages * count,
-                    &serve,
-                    self.nanoseconds,
-                )
-            })),
+            floor: Some(Box::new(floor)),
             ours: Box::new(move || side::ours(&ours, self.nanoseconds)),
         }
     }

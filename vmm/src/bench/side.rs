@@ -166,7 +166,7 @@ pub fn touches(what: &Touches, source: &Source, nanoseconds: f64) -> io::Result<
         ) {
             (Event::Fault, Some(&page)) => {
                 let count = what.at_once.min(what.window - page);
-                window.supply(page, count, source, page % source.pages())
+                window.supply(page, count, source.page(page))
             }
             _ => Err(io::Error::other(
                 "the floor's guest wants what it should not",

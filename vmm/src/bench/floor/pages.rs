@@ -124,9 +124,9 @@ impl Source {
 }
 
 impl Source {
-    /// Its pages.
-    pub fn pages(&self) -> u64 {
-        self.0.length / PAGE
+    /// The host address of a page; behind the last one the file begins again.
+    pub fn page(&self, page: u64) -> u64 {
+        self.0.address() + page * PAGE % self.0.length
     }
 }
 
@@ -174,14 +174,14 @@ impl Window {
         &self.memory
     }
 
-    /// Fills `count` absent pages from `page` on with those of the source from `from` on.
+    /// Fills `count` absent pages from `page` on with what lies at a host address.
     ///
     /// # Errors
     /// What the host refused.
-    pub fn supply(&self, page: u64, count: u64, source: &Source, from: u64) -> io::Result<()> {
+    pub fn supply(&self, page: u64, count: u64, from: u64) -> io::Result<()> {
         let mut copy = raw::uffdio_copy {
-            dst: self.memory.address() + page * PAGE,
-            src: source.0.address() + from * PAGE,
+            dst: self.page(page),
+            src: from,
             len: count * PAGE,
             mode: raw::UFFDIO_COPY_MODE_DONTWAKE.into(),
             copy: 0,
@@ -189,15 +189,27 @@ impl Window {
         call(&self.uffd, UFFDIO_COPY, &mut copy)
     }
 
-    /// Makes all pages absent again.
+    /// The host address of a page.
+    pub fn page(&self, page: u64) -> u64 {
+        self.memory.address() + page * PAGE
+    }
+
+    /// Writes to every page.
+    pub fn fill(&self) {
+        for page in 0..self.memory.length() / PAGE {
+            self.memory.write(page * PAGE, page + 1);
+        }
+    }
+
+    /// Drops pages.
     ///
     /// # Errors
     /// What the host refused.
-    pub fn clear(&self) -> io::Result<()> {
+    pub fn drop_pages(&self, page: u64, count: u64) -> io::Result<()> {
         let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
-        let length = self.memory.length() as i64;
+        let (start, length) = ((page * PAGE) as i64, (count * PAGE) as i64);
         // SAFETY: a file of our own.
-        match unsafe { libc::fallocate(self.file.as_raw_fd(), mode, 0, length) } {
+        match unsafe { libc::fallocate(self.file.as_raw_fd(), mode, start, length) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }
