@@ -11,7 +11,7 @@ use std::{
 
 use protocol::{PolicyAction, PolicyCondition};
 use vmm::{
-    config::{FileMode, Grant, NamedVmo, Output, Program, RunConfig, SupplyPolicy, VmoSource},
+    config::{FileMode, Grant, NamedVmo, Output, Program, RunConfig, VmoSource},
     observe::Report,
     outcome::End,
     pager::HostPager,
@@ -58,17 +58,8 @@ impl Guest {
     pub fn program(program: Program) -> Self {
         Guest {
             config: RunConfig {
-                program,
-                args: Vec::new(),
-                vmos: Vec::new(),
-                grants: Vec::new(),
-                cpus: 1,
-                memory: None,
                 timeout: Some(TIMEOUT),
-                policy: Vec::new(),
-                supply: SupplyPolicy::Adaptive,
-                interactive: false,
-                output: Output::Stdout,
+                ..RunConfig::new(program)
             },
             on_output: Output::Stdout,
         }
@@ -125,7 +116,7 @@ impl Guest {
     /// A start-up VMO from a pager of the test, read-only.
     pub fn pager(self, name: &str, pager: Arc<dyn HostPager>) -> Self {
         let writable = false;
-        self.vmo(name, VmoSource::Pager { pager, writable })
+        self.vmo(name, VmoSource::Content { pager, writable })
     }
 
     /// The start-up VMO `exec` that some test guests ask for: zeros, with EXECUTE.

@@ -4,8 +4,8 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use protocol::{PolicyAction, PolicyCondition};
 
-use crate::pager::HostPager;
 pub use crate::pager::SupplyPolicy;
+use crate::pager::{HostPager, Pager};
 
 /// One run of one program.
 #[derive(Debug)]
@@ -32,6 +32,26 @@ pub struct RunConfig {
     pub interactive: bool,
     /// Where the program's `debug_write` goes.
     pub output: Output,
+}
+
+impl RunConfig {
+    /// One vCPU, no arguments, VMOs, grants, limits or policy; output goes to the standard output, and nobody watches. Use it as
+    /// `RunConfig { cpus: 2, ..RunConfig::new(program) }`.
+    pub fn new(program: Program) -> Self {
+        RunConfig {
+            program,
+            args: Vec::new(),
+            vmos: Vec::new(),
+            grants: Vec::new(),
+            cpus: 1,
+            memory: None,
+            timeout: None,
+            supply: SupplyPolicy::default(),
+            policy: Vec::new(),
+            interactive: false,
+            output: Output::Stdout,
+        }
+    }
 }
 
 /// A resource that the program gets.
@@ -121,10 +141,19 @@ pub enum VmoSource {
         /// Whether the handle has EXECUTE.
         executable: bool,
     },
-    /// A pager of the embedding program.
+    /// Content of the embedding program that can be read at any offset: the VMM reads it as it does files, ahead of sequential readers.
+    Content {
+        /// The content.
+        pager: Arc<dyn HostPager>,
+        /// Whether the handle has WRITE (writes stay in the VM).
+        writable: bool,
+    },
+    /// A pager of the embedding program, which answers requests at once or later.
     Pager {
         /// The pager.
-        pager: Arc<dyn HostPager>,
+        pager: Arc<dyn Pager>,
+        /// Bytes of the VMO, rounded up to whole pages.
+        size: u64,
         /// Whether the handle has WRITE (writes stay in the VM).
         writable: bool,
     },

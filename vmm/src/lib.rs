@@ -1,53 +1,39 @@
 //! zvmm: a virtual machine monitor whose guests see Zircon's memory model.
 //!
 //! A program embeds a VM with three things: a [`config::RunConfig`] that says what runs and what it is given, a
-//! [`pager::HostPager`] for each VMO whose pages the program makes itself, and [`vm::run`], which returns when the
+//! [`pager::Pager`] for each VMO whose pages the program makes itself, and [`vm::run`], which returns when the
 //! guest has ended, with an [`outcome::Outcome`]: how it ended and what it cost.
 //!
 //! ```no_run
 //! use std::{sync::Arc, time::Duration};
 //!
-//! use vmm::config::{NamedVmo, Output, Program, RunConfig, VmoSource};
-//! use vmm::pager::{HostPager, ReadError, Wait};
+//! use vmm::config::{NamedVmo, Program, RunConfig, VmoSource};
+//! use vmm::pager::{PageRequest, Pager};
 //!
-//! /// 1 MiB whose every byte is the number of its page.
+//! /// Every byte is 7. Answers at once; a request may as well be sent to another thread and answered there.
 //! #[derive(Debug)]
-//! struct Numbers;
+//! struct Sevens;
 //!
-//! impl HostPager for Numbers {
-//!     fn size(&self) -> u64 {
-//!         1 << 20
-//!     }
-//!
-//!     fn read(&self, offset: u64, buffer: &mut [u8], _: Wait) -> Result<(), ReadError> {
-//!         for (page, bytes) in (offset / 4096..).zip(buffer.chunks_mut(4096)) {
-//!             bytes.fill(page as u8);
-//!         }
-//!         Ok(())
+//! impl Pager for Sevens {
+//!     fn supply(&self, request: PageRequest) {
+//!         request.fill(|content| content.fill(7));
 //!     }
 //! }
 //!
 //! # fn main() -> Result<(), vmm::vm::Error> {
+//! let sevens = VmoSource::Pager { pager: Arc::new(Sevens), size: 1 << 30, writable: false };
 //! let outcome = vmm::vm::run(RunConfig {
-//!     program: Program::File("program".into()),
-//!     args: Vec::new(),
-//!     vmos: vec![NamedVmo {
-//!         name: "numbers".into(),
-//!         source: VmoSource::Pager { pager: Arc::new(Numbers), writable: false },
-//!     }],
-//!     grants: Vec::new(),
-//!     cpus: 1,
-//!     memory: None,
+//!     vmos: vec![NamedVmo { name: "sevens".into(), source: sevens }],
+//!     cpus: 2,
 //!     timeout: Some(Duration::from_secs(10)),
-//!     policy: Vec::new(),
-//!     supply: Default::default(),
-//!     interactive: false,
-//!     output: Output::Stdout,
+//!     ..RunConfig::new(Program::File("program".into()))
 //! })?;
-//! println!("{:?}", outcome.end);
+//! println!("{:?} after {} faults", outcome.end, outcome.report.faults.served);
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! `docs/embedding.md` has the rules for pagers; `examples/` two programs that run.
 #![deny(unsafe_code)]
 
 pub mod bench;

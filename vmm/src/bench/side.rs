@@ -89,24 +89,20 @@ pub fn ours(what: &Ours, nanoseconds: f64) -> io::Result<Observation> {
             },
         });
     let outcome = vm::run(RunConfig {
-        program: Program::Image {
-            name: (*name).into(),
-            bytes,
-        },
         args: what.args.clone(),
         vmos: vmos.collect(),
-        grants: Vec::new(),
         cpus: what.cpus,
-        memory: None,
         timeout: Some(TIMEOUT),
-        policy: Vec::new(),
         supply: what.policy,
-        interactive: false,
         output: Output::Sink(Arc::new(move |bytes: &[u8]| {
             sink.lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .extend_from_slice(bytes);
         })),
+        ..RunConfig::new(Program::Image {
+            name: (*name).into(),
+            bytes,
+        })
     })
     .map_err(io::Error::other)?;
     let written = std::mem::take(&mut *written.lock().unwrap_or_else(PoisonError::into_inner));

@@ -22,7 +22,7 @@ use crate::pager::Workers;
 /// One VM, as its vCPU threads, its workers and its event loop see it.
 #[derive(Debug)]
 pub struct Vm {
-    this: Weak<Vm>,
+    pub(super) this: Weak<Vm>,
     pub(super) kernel: Mutex<Kernel>,
     pub(super) memory: Memory,
     pub(super) spaces: Mutex<Spaces>,

@@ -1,18 +1,23 @@
 //! Answering the page requests of VMOs that the VMM provides.
 //!
+//! A [`Pager`] is handed what was asked for and answers as it likes; the rest is about content that can be read.
+//!
 //! A request is served on the thread that met it as far as the pager has the data at once; the rest goes to a worker. Pages are
 //! read into a buffer, installed, and published, in runs of at most [`RUN`] pages. What is read ahead of a request may fail
 //! without anybody noticing; what was asked for fails the request.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 use protocol::{PAGE_SIZE, Status};
 use zircon::Pages;
 
 use super::shared::{Vm, lock};
-use crate::pager::{HostPager, ReadAhead, ReadError, SupplyPolicy, Wait};
+use crate::pager::{
+    HostPager, PageRequest, Pager, ReadAhead, ReadError, Reply, SupplyPolicy, Wait,
+};
 
 /// Most pages read at once.
 const RUN: u64 = 64;
@@ -20,21 +25,44 @@ const RUN: u64 = 64;
 /// A VMO that the VMM provides.
 #[derive(Debug)]
 pub(crate) struct HostVmo {
-    pager: Arc<dyn HostPager>,
     /// Its size.
     pages: u64,
+    provider: Provider,
+}
+
+#[derive(Debug)]
+enum Provider {
+    /// Content that can be read at any offset, ahead as well.
+    Reads(Reads),
+    /// A pager that answers requests.
+    Answers(Arc<dyn Pager>),
+}
+
+#[derive(Debug)]
+struct Reads {
+    pager: Arc<dyn HostPager>,
     ahead: Mutex<ReadAhead>,
 }
 
 impl HostVmo {
     pub fn new(pager: Arc<dyn HostPager>, policy: SupplyPolicy) -> Self {
-        HostVmo {
-            pages: pager.size().div_ceil(PAGE_SIZE),
-            pager,
-            ahead: Mutex::new(ReadAhead::new(policy)),
-        }
+        let pages = pager.size().div_ceil(PAGE_SIZE);
+        let ahead = Mutex::new(ReadAhead::new(policy));
+        let provider = Provider::Reads(Reads { pager, ahead });
+        HostVmo { pages, provider }
     }
 
+    /// Of this many bytes, which `pager` answers for.
+    pub fn answered(pager: Arc<dyn Pager>, size: u64) -> Self {
+        let pages = size.div_ceil(PAGE_SIZE);
+        HostVmo {
+            pages,
+            provider: Provider::Answers(pager),
+        }
+    }
+}
+
+impl Reads {
     /// Asks the pager. One that panics, or would block where it may, has failed: the request must not stay open.
     fn read(&self, offset: u64, buffer: &mut [u8], wait: Wait) -> Result<(), ReadError> {
         let length = buffer.len();
@@ -63,15 +91,67 @@ impl Vm {
         let Some(host) = lock(&self.host_vmos).get(&pages.vmo).cloned() else {
             return;
         };
-        // What is read ahead never makes needed pages go.
-        let room = self.core().room_left();
-        let end = host.pages.min(pages.range().end.saturating_add(room));
-        let plan = lock(&host.ahead).plan(pages.range(), end);
-        self.serve(&host, pages, plan.end, Wait::Never);
+        match &host.provider {
+            Provider::Reads(reads) => {
+                // What is read ahead never makes needed pages go.
+                let room = self.core().room_left();
+                let end = host.pages.min(pages.range().end.saturating_add(room));
+                let plan = lock(&reads.ahead).plan(pages.range(), end);
+                self.serve(&host, reads, pages, plan.end, Wait::Never);
+            }
+            Provider::Answers(pager) => self.ask(pager.as_ref(), pages),
+        }
+    }
+
+    /// Hands a request to a pager, in parts of at most [`RUN`] pages.
+    fn ask(&self, pager: &dyn Pager, pages: Pages) {
+        let caller = thread::current().id();
+        for first in pages.range().step_by(RUN as usize) {
+            let count = RUN.min(pages.range().end - first);
+            let part = Pages {
+                first,
+                count,
+                ..pages
+            };
+            let (vm, returned) = (self.this.clone(), Arc::new(AtomicBool::new(false)));
+            let over = Arc::clone(&returned);
+            let answer = Box::new(move |reply: Reply<'_>| {
+                let Some(vm) = vm.upgrade().filter(|vm| !vm.is_stopped()) else {
+                    return;
+                };
+                vm.reply(part, reply);
+                // Who called the pager goes on with what follows from it by itself.
+                if over.load(Ordering::Relaxed) || thread::current().id() != caller {
+                    vm.drain(None);
+                }
+            });
+            let length = (count * PAGE_SIZE) as usize;
+            let request = PageRequest::new(first * PAGE_SIZE, length, answer);
+            // A panic drops the request, which fails it.
+            let asked = catch_unwind(AssertUnwindSafe(|| pager.supply(request)));
+            returned.store(true, Ordering::Relaxed);
+            if asked.is_err() {
+                log::error!(
+                    "the pager panicked, asked for {length} bytes at {}: {pager:?}",
+                    first * PAGE_SIZE
+                );
+            }
+        }
+    }
+
+    /// What a pager said to a request.
+    fn reply(&self, pages: Pages, reply: Reply<'_>) {
+        let failed = match reply {
+            Reply::Bytes(content) => self.install(pages, pages.range().end, content).err(),
+            Reply::Failed { status, reason } => Some(ReadError::Failed { status, reason }),
+        };
+        if let Some(ReadError::Failed { status, reason }) = failed {
+            self.fail(pages, status, reason);
+        }
     }
 
     /// Serves `asked`, and on to `end` while it is there.
-    fn serve(&self, host: &Arc<HostVmo>, asked: Pages, end: u64, wait: Wait) {
+    fn serve(&self, host: &Arc<HostVmo>, reads: &Reads, asked: Pages, end: u64, wait: Wait) {
         let asked_end = asked.first + asked.count;
         let mut first = asked.first;
         let mut buffer = Vec::new();
@@ -84,7 +164,7 @@ impl Vm {
             };
             let count = (stop - first).min(RUN);
             match self.serve_run(
-                host,
+                reads,
                 Pages {
                     first,
                     count,
@@ -122,27 +202,27 @@ impl Vm {
     /// One run; if pages beyond those asked for spoil it, without them.
     fn serve_run(
         &self,
-        host: &HostVmo,
+        reads: &Reads,
         run: Pages,
         asked_end: u64,
         buffer: &mut Vec<u8>,
         wait: Wait,
     ) -> Result<(), ReadError> {
-        let result = self.read_and_supply(host, run, asked_end, buffer, wait);
+        let result = self.read_and_supply(reads, run, asked_end, buffer, wait);
         let asked = asked_end.saturating_sub(run.first);
         if result.is_err() && asked > 0 && asked < run.count {
             let run = Pages {
                 count: asked,
                 ..run
             };
-            return self.read_and_supply(host, run, asked_end, buffer, wait);
+            return self.read_and_supply(reads, run, asked_end, buffer, wait);
         }
         result
     }
 
     fn read_and_supply(
         &self,
-        host: &HostVmo,
+        reads: &Reads,
         run: Pages,
         asked_end: u64,
         buffer: &mut Vec<u8>,
@@ -150,7 +230,12 @@ impl Vm {
     ) -> Result<(), ReadError> {
         let bytes = (run.count * PAGE_SIZE) as usize;
         buffer.resize(bytes, 0);
-        host.read(run.first * PAGE_SIZE, buffer, wait)?;
+        reads.read(run.first * PAGE_SIZE, buffer, wait)?;
+        self.install(run, asked_end, buffer)
+    }
+
+    /// Installs content, as far as it is still wanted, and publishes it.
+    fn install(&self, run: Pages, asked_end: u64, content: &[u8]) -> Result<(), ReadError> {
         let now = self.now();
         let begun = self.core().supply_begin(now, run);
         let mut failure = None;
@@ -163,10 +248,10 @@ impl Vm {
                 continue;
             }
             let start = ((pages.first - run.first) * PAGE_SIZE) as usize;
-            let content = buffer.get(start..start + (pages.count * PAGE_SIZE) as usize);
+            let part = content.get(start..start + (pages.count * PAGE_SIZE) as usize);
             let result = self
                 .memory
-                .supply(pages.vmo, pages.first, content.unwrap_or_default());
+                .supply(pages.vmo, pages.first, part.unwrap_or_default());
             let asked = asked_end.saturating_sub(pages.first).min(pages.count);
             self.stats.supplied(asked, pages.count - asked);
             if let zircon::MemoryResult::Failed(status) = result {
@@ -196,7 +281,9 @@ impl Vm {
         let Some(vm) = self.this() else { return };
         let host = Arc::clone(host);
         let job = move || {
-            vm.serve(&host, asked, end, Wait::Allowed);
+            if let Provider::Reads(reads) = &host.provider {
+                vm.serve(&host, reads, asked, end, Wait::Allowed);
+            }
             vm.drain(None);
         };
         if let Err(error) = self.workers.submit(job) {

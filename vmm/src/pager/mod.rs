@@ -5,6 +5,8 @@
 //! [`ReadError::WouldBlock`] parks the guest thread, and one of the [`Workers`] asks again with [`Wait::Allowed`].
 //! A pager only fills buffers: which pages are absent, and how the bytes get into the guest, is not its business.
 //!
+//! A [`Pager`] of a program that embeds the VM is another thing: it gets a [`PageRequest`] for what was asked, and answers it when it likes.
+//!
 //! Pagers of whole pages stand on [`ByteSource`]s, which know bytes only: a file ([`FilePager`]) and an image in
 //! memory ([`ImagePager`]) are both; [`SegmentPager`] serves a piece of either as an ELF segment.
 
@@ -12,9 +14,11 @@ mod file;
 mod image;
 mod raw_file;
 mod readahead;
+mod request;
 mod segment;
 mod workers;
 
+pub(crate) use self::request::Reply;
 use std::fmt::Debug;
 
 use protocol::Status;
@@ -23,6 +27,7 @@ pub use self::{
     file::{FileError, FilePager},
     image::ImagePager,
     readahead::{ReadAhead, SupplyPolicy},
+    request::{PageRequest, Pager},
     segment::{SegmentError, SegmentLayout, SegmentPager},
     workers::{SubmitError, Workers},
 };

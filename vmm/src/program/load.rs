@@ -182,12 +182,22 @@ impl Loader<'_> {
         pager: Arc<dyn HostPager>,
         writable: bool,
     ) -> Result<VmoId, LoadError> {
+        let (size, vmo) = (pager.size(), HostVmo::new(pager, self.supply));
+        self.provide(name, size, vmo, writable)
+    }
+
+    fn provide(
+        &mut self,
+        name: &str,
+        size: u64,
+        vmo: HostVmo,
+        writable: bool,
+    ) -> Result<VmoId, LoadError> {
         let id = self
             .kernel
-            .add_host_vmo(name, pager.size(), writable)
+            .add_host_vmo(name, size, writable)
             .map_err(|status| core(name, status))?;
-        self.host_vmos
-            .insert(id, Arc::new(HostVmo::new(pager, self.supply)));
+        self.host_vmos.insert(id, Arc::new(vmo));
         Ok(id)
     }
 
@@ -254,9 +264,18 @@ impl Loader<'_> {
                 rights.set(Rights::WRITE, writable);
                 self.host_vmo(name, Arc::new(FilePager::open(path)?), writable)?
             }
-            VmoSource::Pager { pager, writable } => {
+            VmoSource::Content { pager, writable } => {
                 rights.set(Rights::WRITE, *writable);
                 self.host_vmo(name, Arc::clone(pager), *writable)?
+            }
+            VmoSource::Pager {
+                pager,
+                size,
+                writable,
+            } => {
+                rights.set(Rights::WRITE, *writable);
+                let vmo = HostVmo::answered(Arc::clone(pager), *size);
+                self.provide(name, *size, vmo, *writable)?
             }
             VmoSource::Zero { size, executable } => {
                 rights.set(Rights::EXECUTE, *executable);
