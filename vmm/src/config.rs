@@ -28,6 +28,8 @@ pub struct RunConfig {
     pub supply: SupplyPolicy,
     /// Policy of the program's job: what is done about a condition, in this order. All else is allowed.
     pub policy: Vec<(PolicyCondition, PolicyAction)>,
+    /// Where to write an ELF core of the program if an exception ends it.
+    pub core: Option<PathBuf>,
     /// A person watches: Ctrl-C ends the run, and a long one shows its progress if standard error is a terminal.
     pub interactive: bool,
     /// Where the program's `debug_write` goes.
@@ -48,6 +50,7 @@ impl RunConfig {
             timeout: None,
             supply: SupplyPolicy::default(),
             policy: Vec::new(),
+            core: None,
             interactive: false,
             output: Output::Stdout,
         }

@@ -40,6 +40,7 @@ pub mod bench;
 pub mod check;
 pub mod cli;
 pub mod config;
+mod debug;
 mod events;
 pub mod guest_image;
 pub mod hypercall;

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use protocol::vcpu::MAX_THREADS;
 use zircon::Kernel;
 
 use crate::config::RunConfig;
+use crate::debug::CoreFile;
 use crate::events::{self, Side, Signals};
 use crate::guest_image;
 use crate::hypercall::{Parts, Runner, Vm};
@@ -37,6 +39,9 @@ pub enum Error {
     /// The program or what it was given.
     #[error("cannot load the program")]
     Load(#[from] LoadError),
+    /// The file for the core.
+    #[error("cannot write the core {}", .0.display())]
+    Core(PathBuf, #[source] std::io::Error),
     /// A descriptor or a thread.
     #[error("cannot set up the event loop")]
     Host(#[from] std::io::Error),
@@ -51,6 +56,14 @@ pub enum Error {
 /// What kept the run from starting. A run that started has an [`Outcome`], whatever the program did.
 pub fn run(config: RunConfig) -> Result<Outcome, Error> {
     memory::raise_limits();
+    let core = config
+        .core
+        .as_deref()
+        .map(|path| match CoreFile::prepare(path) {
+            Ok(core) => Ok((path, core)),
+            Err(error) => Err(Error::Core(path.into(), error)),
+        });
+    let core = core.transpose()?;
     let mut kernel = Kernel::new(config.cpus as usize * MAX_THREADS);
     if let Some(bytes) = config.memory {
         kernel.limit_memory(bytes / protocol::PAGE_SIZE);
@@ -116,6 +129,10 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
     finished?;
     if !vm.shut_down(PATIENCE) {
         log::warn!("a read of the host still waits; it is left behind");
+    }
+    if let Some((path, core)) = core {
+        vm.write_core(core)
+            .map_err(|error| Error::Core(path.into(), error))?;
     }
     let usage = vm
         .usage()

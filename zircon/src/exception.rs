@@ -322,6 +322,7 @@ impl Kernel {
             process_name: owner.map(|owner| owner.header.name()).unwrap_or_default(),
             kind,
             registers: self.stopped_registers(id).ok().map(Box::new),
+            present: self.present_runs(process),
         };
         self.work.push_back(Work::Exception(exception));
         self.end_process(process, EXCEPTION_KILL);

@@ -6,6 +6,8 @@ use protocol::options::VmOptions;
 use crate::flush::{AddressRange, flushing};
 use crate::ids::{ProcessId, VmarId, VmoId};
 use crate::kernel::Kernel;
+use crate::look::Seen;
+use crate::pages::PageState;
 use crate::work::Access;
 
 /// One mapping.
@@ -115,6 +117,35 @@ impl Kernel {
             write: mapping.permits(Access::Write),
             execute: mapping.permits(Access::Execute),
         })
+    }
+
+    /// The pages that a process has mapped and that are there, by address.
+    pub(crate) fn present_runs(&self, process: ProcessId) -> Vec<MappedRun> {
+        let mut runs = Vec::new();
+        let Some(process) = self.processes.get(&process) else {
+            return runs;
+        };
+        for mapping in process.mappings.values() {
+            let reach = self.reach(mapping).checked_sub(mapping.vmo_offset);
+            let pages = mapping.length.min(reach.unwrap_or(0)) / PAGE_SIZE;
+            let (vmo, offset) = self.root(mapping.vmo, mapping.vmo_offset);
+            let (first, mut done) = (offset / PAGE_SIZE, 0);
+            while done < pages {
+                let (seen, run) = self.look(vmo, first + done, pages - done);
+                if let Seen::Page(..) | Seen::Zero(_, _, PageState::Blank) = seen {
+                    runs.push(MappedRun {
+                        address: mapping.base + done * PAGE_SIZE,
+                        length: run * PAGE_SIZE,
+                        vmo,
+                        page: first + done,
+                        write: mapping.permits(Access::Write),
+                        execute: mapping.permits(Access::Execute),
+                    });
+                }
+                done += run.max(1);
+            }
+        }
+        runs
     }
 
     pub(crate) fn mapping_at(&self, process: ProcessId, address: u64) -> Option<Mapping> {

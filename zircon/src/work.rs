@@ -4,6 +4,7 @@ use protocol::exception::kind;
 use protocol::{GeneralRegs, PAGE_SIZE, PolicyCode, Status};
 
 use crate::ids::{ProcessId, ThreadId, Token, VmoId};
+use crate::mappings::MappedRun;
 use crate::memory::{MemoryOp, MemoryOpId, Pages, Storage};
 
 /// One thing to do. The VMM drains them after every call into the core.
@@ -132,6 +133,8 @@ pub struct Exception {
     pub kind: ExceptionKind,
     /// The registers, if the thread was stopped before anybody knew that nobody handles it.
     pub registers: Option<Box<GeneralRegs>>,
+    /// The pages that the process had mapped and that were there, in the order of their addresses.
+    pub present: Vec<MappedRun>,
 }
 
 /// What happened.

@@ -124,6 +124,12 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "NAME=ACTION", value_parser = values::policy)]
     pub policy: Vec<(PolicyCondition, PolicyAction)>,
 
+    /// If an exception kills the program, write an ELF core of it there, for `gdb PROGRAM PATH`
+    ///
+    /// It has the pages that were there; pagers are asked for nothing.
+    #[arg(long, value_name = "PATH")]
+    pub core: Option<PathBuf>,
+
     /// How much is supplied at a fault from files: adaptive (by what is read in sequence), fixed:N (pages) or none
     #[arg(long, value_name = "POLICY", default_value = "adaptive", value_parser = values::supply_policy)]
     pub supply_policy: SupplyPolicy,

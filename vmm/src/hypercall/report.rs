@@ -6,6 +6,7 @@ use zircon::{Exception, ExceptionKind, Kernel, ThreadId};
 use super::mailbox::Call;
 use super::shared::{Vm, lock};
 use super::work::Mine;
+use crate::debug::Crash;
 use crate::machine::Registers;
 use crate::outcome::End;
 
@@ -47,6 +48,13 @@ impl Vm {
             report.push_str(&describe(&registers));
         }
         if exception.process == self.program {
+            *lock(&self.crash) = Some(Crash {
+                program: exception.process_name.clone(),
+                thread: exception.thread,
+                kind: exception.kind.clone(),
+                registers: registers.map(|registers| in_protocol(&registers)),
+                present: exception.present.clone(),
+            });
             self.stop(End::Exception(report));
             return None;
         }
@@ -84,6 +92,31 @@ pub(super) fn in_machine(r: &GeneralRegs) -> Registers {
         r15: r.r15,
         rip: r.rip,
         rflags: r.rflags,
+    }
+}
+
+/// The machine's registers as a supervisor sees them, without segment bases.
+pub(super) fn in_protocol(r: &Registers) -> GeneralRegs {
+    GeneralRegs {
+        rax: r.rax,
+        rbx: r.rbx,
+        rcx: r.rcx,
+        rdx: r.rdx,
+        rsi: r.rsi,
+        rdi: r.rdi,
+        rbp: r.rbp,
+        rsp: r.rsp,
+        r8: r.r8,
+        r9: r.r9,
+        r10: r.r10,
+        r11: r.r11,
+        r12: r.r12,
+        r13: r.r13,
+        r14: r.r14,
+        r15: r.r15,
+        rip: r.rip,
+        rflags: r.rflags,
+        ..GeneralRegs::default()
     }
 }
 

@@ -15,7 +15,7 @@ use zircon::{ExceptionKind, OpResult, SyscallOutcome, ThreadId};
 use super::fault::{KnownCode, Puzzle};
 use super::mailbox::Item;
 use super::operands::OperandDecoder;
-use super::report::{describe, in_machine};
+use super::report::{describe, in_machine, in_protocol};
 use super::shared::{Vm, lock};
 use super::slots::Slots;
 use super::spaces::Acknowledged;
@@ -75,11 +75,30 @@ impl Runner {
     pub fn run(mut self) {
         let (vm, index) = (Arc::clone(&self.vm), self.index);
         let what = match catch_unwind(AssertUnwindSafe(|| self.run_until_stopped())) {
-            Ok(Ok(())) => return,
+            Ok(Ok(())) => return self.keep_registers(),
             Ok(Err(error)) => error.to_string(),
             Err(_) => "its thread panicked".into(),
         };
         vm.stop(End::GuestKernel(format!("vCPU {index}: {what}")));
+    }
+
+    /// Leaves the registers of the vCPU's threads for a core, if the program has crashed.
+    fn keep_registers(&mut self) {
+        if lock(&self.vm.crash).is_none() {
+            return;
+        }
+        let current = self.vcpu.area().current_slot().ok().flatten();
+        let running = in_protocol(self.vcpu.registers());
+        for (thread, slot) in self.slots.iter() {
+            let saved = self.vcpu.area().context(slot);
+            let registers = match (current == Some(slot), saved) {
+                // In ring 0 its registers are where the guest kernel saved them.
+                (true, _) if running.rip < USER_END => running,
+                (_, Ok(context)) => context.general_regs(),
+                (_, Err(_)) => continue,
+            };
+            lock(&self.vm.last_registers).push((thread, registers));
+        }
     }
 
     fn run_until_stopped(&mut self) -> Result<(), RunError> {

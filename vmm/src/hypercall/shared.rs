@@ -13,11 +13,13 @@ use zircon::{Kernel, ProcessId, Reclaimed, ThreadId, VmoId, VmoUsage};
 use super::mailbox::{Item, Mailbox};
 use super::spaces::Spaces;
 use super::supply::HostVmo;
+use crate::debug::{CoreFile, Crash};
 use crate::machine::KickHandle;
 use crate::memory::Memory;
 use crate::observe::Stats;
 use crate::outcome::End;
 use crate::pager::Workers;
+use protocol::GeneralRegs;
 
 /// One VM, as its vCPU threads, its workers and its event loop see it.
 #[derive(Debug)]
@@ -38,6 +40,10 @@ pub struct Vm {
     pub(super) writing: Mutex<()>,
     /// What the last failed read of a host pager said.
     pub(super) pager_failure: Mutex<Option<(VmoId, String)>>,
+    /// What is left of the program, if an exception ended it.
+    pub(super) crash: Mutex<Option<Crash>>,
+    /// The registers of its threads when the vCPUs stopped after that.
+    pub(super) last_registers: Mutex<Vec<(ThreadId, GeneralRegs)>>,
     /// The process whose end is the end of the run.
     pub(super) program: ProcessId,
     began: Instant,
@@ -93,6 +99,8 @@ impl Vm {
             unwritten: Mutex::default(),
             writing: Mutex::default(),
             pager_failure: Mutex::default(),
+            crash: Mutex::default(),
+            last_registers: Mutex::default(),
             program: parts.program,
             began: Instant::now(),
             host: parts.host,
@@ -223,6 +231,14 @@ impl Vm {
     pub(crate) fn reclaimed(&self) -> (Reclaimed, u64) {
         let core = self.core();
         (core.reclaimed(), core.resident_pages().1)
+    }
+
+    /// Writes a core, if there is anything to write it of.
+    pub(crate) fn write_core(&self, core: CoreFile) -> std::io::Result<()> {
+        match &*lock(&self.crash) {
+            Some(crash) => core.write(crash, &lock(&self.last_registers), &self.memory),
+            None => Ok(()),
+        }
     }
 
     /// What every VMO holds, or held when the program ended.

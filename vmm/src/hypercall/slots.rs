@@ -52,6 +52,11 @@ impl Slots {
         self.of.get(&thread).copied()
     }
 
+    /// Every thread with its slot.
+    pub fn iter(&self) -> impl Iterator<Item = (ThreadId, u32)> {
+        self.of.iter().map(|(thread, slot)| (*thread, *slot))
+    }
+
     /// Whether every entry handed over so far has been carried out by the guest.
     pub fn is_settled(&self, area: &Area) -> Result<bool, MachineError> {
         Ok(self.outbox.is_empty() && area.is_drained()?)

@@ -7,6 +7,8 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod debugging;
+
 use std::{
     fs,
     path::{Path, PathBuf},

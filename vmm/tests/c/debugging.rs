@@ -1,0 +1,94 @@
+//! What gdb, the host's own, makes of a program and what zvmm gives it.
+
+use std::fs;
+use std::process::Command;
+
+use crate::{Desk, skips_kvm};
+
+/// Whether gdb is there; what needs it is left out otherwise.
+fn has_gdb() -> bool {
+    let has = Command::new("gdb").arg("--version").output().is_ok();
+    if !has {
+        eprintln!("skipped: there is no gdb (Debian: apt-get install gdb)");
+    }
+    has
+}
+
+/// What gdb prints, on both of its outputs, for these commands.
+fn gdb(desk: &Desk, files: &str, commands: &[&str]) -> String {
+    let mut command = desk.command("gdb -nx -batch");
+    for line in commands {
+        command.args(["-ex", line]);
+    }
+    let output = command.args(files.split(' ')).output().unwrap();
+    [output.stdout, output.stderr]
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .concat()
+}
+
+#[track_caller]
+fn has(said: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(said.contains(part), "no {part:?} in:\n{said}");
+    }
+}
+
+#[test]
+fn a_core_shows_where_the_program_crashed() {
+    let desk = Desk::with(&["crash.c"]);
+    desk.well("zvmm cc crash.c -g -O0 -o crash");
+    if skips_kvm() || !has_gdb() {
+        return;
+    }
+    for cpus in ["1", "2"] {
+        let said = desk.say(&format!("zvmm run --cpus {cpus} --core core ./crash"));
+        assert_eq!(said.code, Some(123), "{said:#?}");
+        let length = fs::metadata(desk.path("core")).unwrap().len();
+        assert!(
+            length < 1 << 20,
+            "{length} bytes of a program with a handful of pages"
+        );
+        let commands = [
+            "bt",
+            "info threads",
+            "print counter >= 41",
+            "x/1xw middle",
+            "x/1xw middle + 100000",
+            "thread apply all bt",
+        ];
+        let shown = gdb(&desk, "./crash core", &commands);
+        has(
+            &shown,
+            &[
+                "SIGSEGV",
+                "store (where=0x123456789000, value=1) at crash.c:",
+                "*where = value;",
+                "in main (argc=1",
+                "$1 = 1",
+                ":\t0x00c0ffee",
+                "Cannot access memory",
+                "Thread 2 (LWP",
+                "spin (unused=",
+            ],
+        );
+    }
+}
+
+#[test]
+fn a_core_that_cannot_be_written_and_one_that_is_not_needed() {
+    let desk = Desk::with(&["crash.c"]);
+    if skips_kvm() {
+        return;
+    }
+    let said = desk.say("zvmm run --core nowhere/core hello");
+    assert_eq!((said.code, said.out.as_str()), (Some(121), ""), "{said:#?}");
+    assert!(
+        said.err.contains("cannot write the core nowhere/core"),
+        "{said:#?}"
+    );
+    desk.well("zvmm run --core core hello");
+    let names = fs::read_dir(desk.path(""))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    assert_eq!(names.collect::<Vec<_>>(), ["crash.c"]);
+}
