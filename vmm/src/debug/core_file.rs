@@ -210,7 +210,7 @@ fn notes(crash: &Crash, threads: &[(ThreadId, GeneralRegs)]) -> Vec<u8> {
         note(
             &mut notes,
             elf::NT_PRSTATUS.0,
-            &status(*thread, 0, registers),
+            &status(*thread, signal, registers),
         );
     }
     notes
