@@ -10,7 +10,7 @@ use std::time::Duration;
 use protocol::vcpu::MAX_THREADS;
 use zircon::Kernel;
 
-use crate::config::RunConfig;
+use crate::config::{Program, RunConfig};
 use crate::debug::CoreFile;
 use crate::events::{self, Side, Signals};
 use crate::guest_image;
@@ -160,8 +160,20 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
         peak_sampled_pages: sampler.largest(),
     };
     let report = stats.report(usage.collect(), reclaim, &ram);
-    Ok(Outcome {
-        end: vm.end().unwrap_or(End::Interrupted),
-        report,
-    })
+    let end = match vm.end().unwrap_or(End::Interrupted) {
+        End::Exception(report) => End::Exception(report + &backtrace(&vm, &config.program)),
+        end => end,
+    };
+    Ok(Outcome { end, report })
+}
+
+/// The calls that led to the crash, as far as the program's image tells.
+fn backtrace(vm: &Vm, program: &Program) -> String {
+    match program {
+        Program::Image { bytes, .. } => vm.backtrace(bytes),
+        // A file that cannot be read any more has no names.
+        Program::File(path) => {
+            std::fs::read(path).map_or(String::new(), |image| vm.backtrace(&image))
+        }
+    }
 }

@@ -1,10 +1,12 @@
 //! What is left of a program that crashed, for debuggers.
 
+mod backtrace;
 mod core_file;
 
 use protocol::GeneralRegs;
 use zircon::{ExceptionKind, MappedRun, ThreadId};
 
+pub(crate) use backtrace::backtrace;
 pub(crate) use core_file::CoreFile;
 
 /// A program that an exception ended: its last moment.

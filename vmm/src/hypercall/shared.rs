@@ -8,18 +8,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
-use zircon::{Kernel, ProcessId, Reclaimed, ThreadId, VmoId, VmoUsage};
+use zircon::{
+    Kernel, MappedRun, MemoryOp, MemoryResult, ProcessId, Reclaimed, ThreadId, VmoId, VmoUsage,
+};
 
 use super::mailbox::{Item, Mailbox};
 use super::spaces::Spaces;
 use super::supply::HostVmo;
-use crate::debug::{CoreFile, Crash};
+use crate::debug::{CoreFile, Crash, backtrace};
 use crate::machine::KickHandle;
 use crate::memory::Memory;
 use crate::observe::Stats;
 use crate::outcome::End;
 use crate::pager::Workers;
-use protocol::GeneralRegs;
+use protocol::{GeneralRegs, PAGE_SIZE};
 
 /// One VM, as its vCPU threads, its workers and its event loop see it.
 #[derive(Debug)]
@@ -239,6 +241,31 @@ impl Vm {
             Some(crash) => core.write(crash, &lock(&self.last_registers), &self.memory),
             None => Ok(()),
         }
+    }
+
+    /// Who called whom when the program crashed, by the names in its image; empty if it has not crashed.
+    pub(crate) fn backtrace(&self, image: &[u8]) -> String {
+        let crash = lock(&self.crash);
+        let Some((crash, registers)) = crash
+            .as_ref()
+            .and_then(|crash| Some((crash, crash.registers?)))
+        else {
+            return String::new();
+        };
+        backtrace(image, &registers, |address| {
+            let covers =
+                |run: &&MappedRun| (run.address..run.address + run.length).contains(&address);
+            let run = crash.present.iter().find(covers)?;
+            let op = MemoryOp::Read {
+                vmo: run.vmo,
+                offset: run.page * PAGE_SIZE + (address - run.address),
+                length: 8,
+            };
+            match self.memory.perform(&op) {
+                MemoryResult::Bytes(bytes) => Some(u64::from_le_bytes(bytes.try_into().ok()?)),
+                _ => None,
+            }
+        })
     }
 
     /// What every VMO holds, or held when the program ended.

@@ -75,6 +75,44 @@ fn a_core_shows_where_the_program_crashed() {
 }
 
 #[test]
+fn a_report_says_who_called_whom() {
+    let desk = Desk::with(&["crash.c"]);
+    desk.well("zvmm cc crash.c -g -O0 -o crash");
+    desk.well("zvmm cc crash.c -g0 -O0 -o bare");
+    if skips_kvm() {
+        return;
+    }
+    let said = desk.say("zvmm run ./crash");
+    let calls = said
+        .err
+        .split("\nbacktrace  0  ")
+        .nth(1)
+        .unwrap_or_else(|| panic!("{said:#?}"));
+    let calls: Vec<&str> = calls.lines().collect();
+    assert!(
+        calls[0].contains("store (") && calls[0].contains("crash.c:"),
+        "{said:#?}"
+    );
+    assert!(
+        calls[1].trim().starts_with("1  0x") && calls[1].contains("main ("),
+        "{said:#?}"
+    );
+    // Without debug information there are names still.
+    let said = desk.say("zvmm run ./bare");
+    let calls: Vec<&str> = said
+        .err
+        .split("\nbacktrace  ")
+        .nth(1)
+        .unwrap()
+        .lines()
+        .collect();
+    assert!(
+        calls[0].ends_with(" store") && calls[1].ends_with(" main"),
+        "{said:#?}"
+    );
+}
+
+#[test]
 fn a_core_that_cannot_be_written_and_one_that_is_not_needed() {
     let desk = Desk::with(&["crash.c"]);
     if skips_kvm() {
