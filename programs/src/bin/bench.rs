@@ -6,6 +6,8 @@
 //! | `write SEED COUNT NAME...` | likewise, stores |
 //! | `null COUNT` | `zx_clock_get_monotonic` |
 //! | `supply PAGES COUNT` | `zx_pager_supply_pages` of so many pages |
+//! | `many VMOS SEED COUNT NAME` | as `read`, with so many other VMOs there |
+//! | `clone PAGES COUNT` | `zx_vmo_create_child` (a snapshot) of a VMO of so many pages, none of which is there |
 //! | `exit` | nothing |
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
@@ -13,7 +15,10 @@ use core::arch::asm;
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use programs::{Random, number};
-use zx::{Mapping, PAGE_SIZE, Pager, Port, Startup, Status, Unowned, Vmo, VmoOp, VmoOptions, time};
+use zx::{
+    Mapping, PAGE_SIZE, Pager, Port, Startup, Status, Unowned, Vmo, VmoChildOptions, VmoOp,
+    VmoOptions, time,
+};
 
 zx::entry!(run);
 
@@ -26,8 +31,10 @@ fn run(startup: &Startup<'_>) -> i32 {
     let argument = |n| startup.arg(n).and_then(number);
     let done = match (startup.arg(1), argument(2), argument(3)) {
         (Some(what @ ("read" | "write")), Some(seed), Some(count)) => {
-            touch(startup, what == "write", seed, count as usize)
+            touch(startup, what == "write", seed, count as usize, 4)
         }
+        (Some("many"), Some(vmos), Some(seed)) => many(startup, vmos, seed),
+        (Some("clone"), Some(pages), Some(count)) => clone(pages, count as usize),
         (Some("null"), Some(count), _) => null(count as usize),
         (Some("supply"), Some(pages), Some(count)) => supply(pages, count as usize),
         (Some("exit"), ..) => Ok(()),
@@ -103,11 +110,17 @@ struct Part {
     cycles: Numbers,
 }
 
-fn touch(startup: &Startup<'_>, write: bool, seed: u64, count: usize) -> Result<(), Status> {
+fn touch(
+    startup: &Startup<'_>,
+    write: bool,
+    seed: u64,
+    count: usize,
+    names_at: usize,
+) -> Result<(), Status> {
     static READY: AtomicU32 = AtomicU32::new(0);
-    let threads = startup.args().skip(4).count() as u32;
+    let threads = startup.args().skip(names_at).count() as u32;
     let mut running = [const { None }; 8];
-    for (name, place) in startup.args().skip(4).zip(&mut running) {
+    for (name, place) in startup.args().skip(names_at).zip(&mut running) {
         let raw = startup.handle(name).ok_or(Status::NOT_FOUND)?;
         let vmo = Unowned::<Vmo>::from_raw(raw);
         let pages = (vmo.get_size()? / PAGE_SIZE) as usize;
@@ -192,6 +205,33 @@ fn supply(pages: u64, count: usize) -> Result<(), Status> {
         let begun = cycles();
         pager.supply_pages(&vmo, first..first + length, &aux, 0)?;
         cycles_of.set(at, (cycles() - begun) as usize);
+    }
+    cycles_of.print(count)
+}
+
+/// Reads while many other VMOs are there, each with a page.
+fn many(startup: &Startup<'_>, vmos: u64, seed: u64) -> Result<(), Status> {
+    let count = startup
+        .arg(4)
+        .and_then(number)
+        .ok_or(Status::INVALID_ARGS)?;
+    for _ in 0..vmos {
+        let vmo = Vmo::create(PAGE_SIZE)?;
+        vmo.write(&[1], 0)?;
+        // It stays until the program ends.
+        core::mem::forget(vmo);
+    }
+    touch(startup, false, seed, count as usize, 5)
+}
+
+fn clone(pages: u64, count: usize) -> Result<(), Status> {
+    let cycles_of = Numbers::new(count)?;
+    for at in 0..count {
+        let parent = Vmo::create(pages * PAGE_SIZE)?;
+        let begun = cycles();
+        let child = parent.create_child(VmoChildOptions::SNAPSHOT, 0, pages * PAGE_SIZE)?;
+        cycles_of.set(at, (cycles() - begun) as usize);
+        drop(child);
     }
     cycles_of.print(count)
 }

@@ -74,7 +74,10 @@ impl Ground {
         let both = &[(Statistic::Mean, Some(1.15)), (Statistic::P50, None)];
         figures.push(self.random(3, "PageInBlobRandom/2 vCPUs, 2 VMOs", 2, &[0, 1], both));
         figures.push(self.null());
+        figures.push(self.start());
         figures.extend([1, 16, 256].map(|pages| self.supply(pages)));
+        figures.push(self.clones());
+        figures.extend([100, 10_000].map(|vmos| self.many(vmos)));
         figures.push(self.anonymous());
         figures.push(self.core());
         figures
@@ -215,6 +218,48 @@ impl Ground {
             rows: vec![(Statistic::P50, Some(1.2))],
             floor: Some(Box::new(floor)),
             ours: Box::new(move || side::ours(&ours, self.nanoseconds)),
+        }
+    }
+
+    /// A whole VM, from its making to its end, with a program that ends at once.
+    fn start(&self) -> Figure<'_> {
+        let ours = self.calls(args(["exit"], [], 0));
+        Figure {
+            number: 7,
+            name: "Vm/StartAndEnd".into(),
+            rows: vec![(Statistic::P50, Some(1.5))],
+            floor: Some(Box::new(|| side::whole(side::start_and_end))),
+            ours: Box::new(move || side::whole(|| side::ours(&ours, self.nanoseconds).map(|_| ()))),
+        }
+    }
+
+    /// Cloning a clean gigabyte, beside cloning a clean page.
+    fn clones(&self) -> Figure<'_> {
+        let count = self.count / 16;
+        let of = |pages| self.calls(args(["clone"], [pages, count], 0));
+        let (page, gigabyte) = (of(1), of(1 << 18));
+        Figure {
+            number: 9,
+            name: "Vmo/Clone/1GiB, beside 4KiB".into(),
+            rows: vec![(Statistic::P50, Some(1.25))],
+            floor: Some(Box::new(move || side::ours(&page, self.nanoseconds))),
+            ours: Box::new(move || side::ours(&gigabyte, self.nanoseconds)),
+        }
+    }
+
+    /// Faults while there are many VMOs, beside faults without.
+    fn many(&self, vmos: u64) -> Figure<'_> {
+        let of = |vmos| Ours {
+            vmos: vec![self.file()],
+            ..self.calls(args(["many"], [vmos, 7, self.count / 4], 1))
+        };
+        let (alone, crowded) = (of(0), of(vmos));
+        Figure {
+            number: 10,
+            name: format!("PageInBlobRandom/{vmos} VMOs, beside 1"),
+            rows: vec![(Statistic::P50, Some(1.25))],
+            floor: Some(Box::new(move || side::ours(&alone, self.nanoseconds))),
+            ours: Box::new(move || side::ours(&crowded, self.nanoseconds)),
         }
     }
 

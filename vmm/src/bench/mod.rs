@@ -37,7 +37,7 @@ pub struct BenchConfig {
 }
 
 /// The numbers of the figures.
-pub const FIGURES: [u32; 6] = [1, 2, 3, 6, 10, 11];
+pub const FIGURES: [u32; 8] = [1, 2, 3, 6, 7, 9, 10, 11];
 
 /// Pages of the sample file.
 const PAGES: u64 = 16_384;

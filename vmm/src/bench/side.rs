@@ -4,15 +4,18 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::floor::{Event, Floor, Source, Window, guest::Code};
+use super::floor::{Event, Floor, Source, Window, guest, guest::Code};
 use crate::config::{FileMode, NamedVmo, Output, Program, RunConfig, SupplyPolicy, VmoSource};
 use crate::outcome::End;
 use crate::{guest_image, vm};
 
 /// A run that takes longer is stuck.
 const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Repetitions of [`whole`] in a run.
+const WHOLE: usize = 5;
 
 /// What one run of one side brought.
 #[derive(Clone, Debug, Default)]
@@ -218,6 +221,36 @@ fn observed(cycles: &[Vec<u32>], nanoseconds: f64, work: Work) -> Observation {
     let all = cycles.iter().flatten();
     let samples = all.map(|cycles| f64::from(*cycles) * nanoseconds).collect();
     Observation { samples, work }
+}
+
+/// Nanoseconds that something takes from its start to its end, a few times.
+///
+/// # Errors
+/// What it met.
+pub fn whole(act: impl Fn() -> io::Result<()>) -> io::Result<Observation> {
+    let samples = (0..WHOLE).map(|_| {
+        let began = Instant::now();
+        act()?;
+        Ok(began.elapsed().as_nanos() as f64)
+    });
+    Ok(Observation {
+        samples: samples.collect::<io::Result<_>>()?,
+        work: Work::default(),
+    })
+}
+
+/// Makes a VM of the floor's, runs it to its first exit, and takes it down.
+///
+/// # Errors
+/// What the host refused.
+pub fn start_and_end() -> io::Result<()> {
+    let mut floor = Floor::new(1, 1, true)?;
+    let nothing = |_: &Window, _: usize, _: u64, event: Event| {
+        Err(io::Error::other(format!(
+            "the floor's guest wants {event:?}"
+        )))
+    };
+    floor.run(guest::end(), 0, &[], &nothing).map(|_| ())
 }
 
 /// Opens the sample file for the floor.
