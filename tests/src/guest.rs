@@ -11,7 +11,7 @@ use std::{
 
 use protocol::{PolicyAction, PolicyCondition};
 use vmm::{
-    config::{FileMode, Grant, NamedVmo, Output, Program, RunConfig, VmoSource},
+    config::{FileMode, Grant, NamedVmo, Output, Program, RunConfig, SupplyPolicy, VmoSource},
     observe::Report,
     outcome::End,
     pager::HostPager,
@@ -63,6 +63,18 @@ impl Guest {
             },
             on_output: Output::Stdout,
         }
+    }
+
+    /// How much is supplied at a fault.
+    pub fn supply(mut self, policy: SupplyPolicy) -> Self {
+        self.config.supply = policy;
+        self
+    }
+
+    /// How much later requests are answered.
+    pub fn fault_delay(mut self, delay: Duration) -> Self {
+        self.config.fault_delay = Some(delay);
+        self
     }
 
     /// Its arguments.

@@ -1,10 +1,16 @@
 //! Files through the built-in programs: what the guest computes is what the host computes.
 
-use std::{fs::File, io::Write, os::unix::fs::FileExt, path::Path};
+use std::{
+    fs::File,
+    io::Write,
+    os::unix::fs::FileExt,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use sha2::{Digest, Sha256};
 use tests::{Guest, needs_kvm};
-use vmm::config::FileMode;
+use vmm::config::{FileMode, SupplyPolicy};
 
 const PAGE: u64 = 4096;
 
@@ -70,6 +76,50 @@ fn sum_of_64_mib_and_13_bytes() {
     let run = sum(file.path(), FileMode::ReadOnly).run().exited(0);
     assert_eq!(run.output, line(&bytes), "{run}");
     assert_eq!(run.resident_pages("data"), (64 << 20) / PAGE + 1);
+}
+
+/// How much comes at a fault is what was asked for; what comes is right all the same.
+#[test]
+fn supply_policies() {
+    needs_kvm!();
+    const PAGES: u64 = 300;
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let bytes = noise(PAGES * PAGE - 5);
+    file.write_all(&bytes).unwrap();
+    let requests = |policy| {
+        let run = sum(file.path(), FileMode::ReadOnly)
+            .supply(policy)
+            .run()
+            .exited(0);
+        assert_eq!(run.output, line(&bytes), "{run}");
+        assert_eq!(run.resident_pages("data"), PAGES);
+        run.report.pages.requests
+    };
+    // The program's own pages cost some requests more.
+    let none = requests(SupplyPolicy::None);
+    assert!((PAGES..PAGES + 30).contains(&none), "{none}");
+    let fixed = requests(SupplyPolicy::Fixed(50));
+    assert!((PAGES / 50..PAGES / 50 + 10).contains(&fixed), "{fixed}");
+    let adaptive = requests(SupplyPolicy::Adaptive);
+    assert!(adaptive < 40, "{adaptive}");
+}
+
+/// Every request takes so much longer, and nothing else changes; what many threads wait for overlaps.
+#[test]
+fn delayed_faults() {
+    needs_kvm!();
+    const PAGES: u64 = 40;
+    let delay = Duration::from_millis(3);
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let bytes = noise(PAGES * PAGE);
+    file.write_all(&bytes).unwrap();
+    for cpus in [1, 2] {
+        let guest = sum(file.path(), FileMode::ReadOnly).supply(SupplyPolicy::None);
+        let began = Instant::now();
+        let run = guest.fault_delay(delay).cpus(cpus).run().exited(0);
+        assert_eq!(run.output, line(&bytes), "{run}");
+        assert!(began.elapsed() >= delay * PAGES as u32, "{run}");
+    }
 }
 
 /// 8 GiB with a little content in three places; what is not touched takes nothing.

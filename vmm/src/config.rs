@@ -26,6 +26,8 @@ pub struct RunConfig {
     pub timeout: Option<Duration>,
     /// How much host pagers supply at a fault.
     pub supply: SupplyPolicy,
+    /// How much later every request for a page of `vmos` is answered: latency of a memory far away.
+    pub fault_delay: Option<Duration>,
     /// Policy of the program's job: what is done about a condition, in this order. All else is allowed.
     pub policy: Vec<(PolicyCondition, PolicyAction)>,
     /// Where to write an ELF core of the program if an exception ends it.
@@ -49,6 +51,7 @@ impl RunConfig {
             memory: None,
             timeout: None,
             supply: SupplyPolicy::default(),
+            fault_delay: None,
             policy: Vec::new(),
             core: None,
             interactive: false,

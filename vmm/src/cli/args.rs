@@ -124,6 +124,10 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "NAME=ACTION", value_parser = values::policy)]
     pub policy: Vec<(PolicyCondition, PolicyAction)>,
 
+    /// Answer every request for pages of a --vmo this much later, as 50us: latency of a memory far away
+    #[arg(long, value_name = "TIME", value_parser = values::delay)]
+    pub fault_delay: Option<Duration>,
+
     /// If an exception kills the program, write an ELF core of it there, for `gdb PROGRAM PATH`
     ///
     /// It has the pages that were there; pagers are asked for nothing.

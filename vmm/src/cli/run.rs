@@ -63,6 +63,7 @@ fn config(args: RunArgs, built_in: &'static [BuiltIn]) -> Result<RunConfig, Fail
         timeout: args.timeout,
         policy: args.policy,
         supply: args.supply_policy,
+        fault_delay: args.fault_delay,
         core: args.core,
         interactive: true,
         output: Output::Stdout,

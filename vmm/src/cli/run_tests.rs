@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     check::Check,
     cli::BoxError,
-    config::FileMode,
+    config::{FileMode, SupplyPolicy},
     observe::{GuestRam, Reclaim, Stats},
     outcome::Outcome,
 };
@@ -87,6 +87,9 @@ fn arguments_become_a_config() {
         "--memory=1G",
         "--timeout",
         "5s",
+        "--supply-policy=fixed:16",
+        "--fault-delay",
+        "50us",
         "--policy",
         "new-any=deny",
         "--policy=new-vmo=allow",
@@ -110,6 +113,8 @@ fn arguments_become_a_config() {
         (PolicyCondition::NewVmo, PolicyAction::Allow),
     ];
     assert_eq!(config.policy, policy);
+    assert_eq!(config.supply, SupplyPolicy::Fixed(16));
+    assert_eq!(config.fault_delay, Some(Duration::from_micros(50)));
     assert!(config.interactive);
     let [data, zero] = &config.vmos[..] else {
         panic!("{:?}", config.vmos);

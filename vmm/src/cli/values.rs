@@ -159,6 +159,23 @@ pub(super) fn grant(text: &str) -> Result<Grant, String> {
     }
 }
 
+/// A latency: `50us`, `2ms`, at most a second.
+pub(super) fn delay(text: &str) -> Result<Duration, String> {
+    const FORM: &str = "say a whole number with its unit, of at most a second (as 50us, 2ms)";
+    let (number, unit) = split_number(text);
+    let number: u64 = number.parse().map_err(|_| FORM)?;
+    let delay = match unit {
+        "ns" => Duration::from_nanos(number),
+        "us" => Duration::from_micros(number),
+        "ms" => Duration::from_millis(number),
+        _ => return Err(FORM.into()),
+    };
+    match delay <= Duration::from_secs(1) {
+        true => Ok(delay),
+        false => Err(FORM.into()),
+    }
+}
+
 /// A time: `500ms`, `5s`, `2m`, `1h`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     const FORM: &str = "say a whole number with its unit (as 500ms, 5s, 2m, 1h)";
@@ -272,6 +289,37 @@ mod tests {
         assert_eq!(memory("4K"), Ok(4096));
         for text in ["0", "4095"] {
             assert!(memory(text).unwrap_err().contains("single page"));
+        }
+    }
+
+    #[test]
+    fn delays_and_supply_policies() {
+        assert_eq!(delay("50us"), Ok(Duration::from_micros(50)));
+        assert_eq!(delay("0ns"), Ok(Duration::ZERO));
+        assert_eq!(delay("1000ms"), Ok(Duration::from_secs(1)));
+        for text in ["", "5", "us", "-1us", "1001ms", "1s", "5 us"] {
+            assert!(
+                delay(text).unwrap_err().starts_with("say a whole"),
+                "{text}"
+            );
+        }
+        assert_eq!(supply_policy("adaptive"), Ok(SupplyPolicy::Adaptive));
+        assert_eq!(supply_policy("none"), Ok(SupplyPolicy::None));
+        assert_eq!(supply_policy("fixed:64"), Ok(SupplyPolicy::Fixed(64)));
+        for text in [
+            "",
+            "fixed",
+            "fixed:",
+            "fixed:0",
+            "fixed:-1",
+            "fixed:262145",
+            "none:1",
+            "random",
+        ] {
+            assert!(
+                supply_policy(text).unwrap_err().starts_with("say "),
+                "{text}"
+            );
         }
     }
 

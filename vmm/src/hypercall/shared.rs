@@ -20,7 +20,7 @@ use crate::machine::KickHandle;
 use crate::memory::Memory;
 use crate::observe::Stats;
 use crate::outcome::End;
-use crate::pager::Workers;
+use crate::pager::{Delayer, Workers};
 use protocol::{GeneralRegs, PAGE_SIZE};
 
 /// One VM, as its vCPU threads, its workers and its event loop see it.
@@ -35,6 +35,7 @@ pub struct Vm {
     pub(super) threads: Mutex<BTreeMap<ThreadId, u32>>,
     pub(super) host_vmos: Mutex<BTreeMap<VmoId, Arc<HostVmo>>>,
     pub(super) workers: Workers,
+    pub(super) delayer: Delayer,
     pub(super) stats: Arc<Stats>,
     /// What programs wrote and nobody has taken on yet, in order: put there while the core is locked.
     pub(super) unwritten: Mutex<VecDeque<Vec<u8>>>,
@@ -97,6 +98,7 @@ impl Vm {
             threads: Mutex::default(),
             host_vmos: Mutex::new(parts.host_vmos),
             workers: Workers::new(WORKERS),
+            delayer: Delayer::default(),
             stats: parts.stats,
             unwritten: Mutex::default(),
             writing: Mutex::default(),

@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use protocol::{PAGE_SIZE, Status};
 use zircon::Pages;
@@ -28,6 +29,8 @@ pub(crate) struct HostVmo {
     /// Its size.
     pages: u64,
     provider: Provider,
+    /// How much later every request is answered.
+    delay: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -49,7 +52,16 @@ impl HostVmo {
         let pages = pager.size().div_ceil(PAGE_SIZE);
         let ahead = Mutex::new(ReadAhead::new(policy));
         let provider = Provider::Reads(Reads { pager, ahead });
-        HostVmo { pages, provider }
+        HostVmo {
+            pages,
+            provider,
+            delay: None,
+        }
+    }
+
+    /// The same with an artificial latency.
+    pub fn delayed(self, delay: Option<Duration>) -> Self {
+        HostVmo { delay, ..self }
     }
 
     /// Of this many bytes, which `pager` answers for.
@@ -58,6 +70,7 @@ impl HostVmo {
         HostVmo {
             pages,
             provider: Provider::Answers(pager),
+            delay: None,
         }
     }
 }
@@ -91,13 +104,24 @@ impl Vm {
         let Some(host) = lock(&self.host_vmos).get(&pages.vmo).cloned() else {
             return;
         };
+        match (host.delay, self.this()) {
+            (Some(delay), Some(vm)) => self.delayer.after(delay, move || {
+                vm.answer(&host, pages);
+                vm.drain(None);
+            }),
+            _ => self.answer(&host, pages),
+        }
+    }
+
+    /// Reads what was asked for, or hands it to its pager.
+    fn answer(&self, host: &Arc<HostVmo>, pages: Pages) {
         match &host.provider {
             Provider::Reads(reads) => {
                 // What is read ahead never makes needed pages go.
                 let room = self.core().room_left();
                 let end = host.pages.min(pages.range().end.saturating_add(room));
                 let plan = lock(&reads.ahead).plan(pages.range(), end);
-                self.serve(&host, reads, pages, plan.end, Wait::Never);
+                self.serve(host, reads, pages, plan.end, Wait::Never);
             }
             Provider::Answers(pager) => self.ask(pager.as_ref(), pages),
         }

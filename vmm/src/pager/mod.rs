@@ -10,6 +10,7 @@
 //! Pagers of whole pages stand on [`ByteSource`]s, which know bytes only: a file ([`FilePager`]) and an image in
 //! memory ([`ImagePager`]) are both; [`SegmentPager`] serves a piece of either as an ELF segment.
 
+mod delay;
 mod file;
 mod image;
 mod raw_file;
@@ -24,6 +25,7 @@ use std::fmt::Debug;
 use protocol::Status;
 
 pub use self::{
+    delay::Delayer,
     file::{FileError, FilePager},
     image::ImagePager,
     readahead::{ReadAhead, SupplyPolicy},

@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use protocol::{
     Rights, STARTUP_VERSION, StartupHandle, StartupHeader, Status, startup_handle_name,
@@ -87,6 +88,7 @@ pub(crate) fn load(kernel: &mut Kernel, config: &RunConfig) -> Result<Loaded, Lo
         kernel,
         new,
         supply: config.supply,
+        delay: None,
         host_vmos: BTreeMap::new(),
     };
     for segment in &image.segments {
@@ -102,6 +104,8 @@ pub(crate) fn load(kernel: &mut Kernel, config: &RunConfig) -> Result<Loaded, Lo
     for grant in &config.grants {
         handles.push(loader.grant(*grant)?);
     }
+    // For what the program is given, not for the program.
+    loader.delay = config.fault_delay;
     for vmo in &config.vmos {
         let known = handles
             .iter()
@@ -111,6 +115,7 @@ pub(crate) fn load(kernel: &mut Kernel, config: &RunConfig) -> Result<Loaded, Lo
         }
         handles.push(loader.named(vmo)?);
     }
+    loader.delay = None;
     let page = startup_page(&name, &config.args, &handles)?;
     loader.startup(page)?;
     let Loader { host_vmos, .. } = loader;
@@ -154,6 +159,7 @@ struct Loader<'a> {
     kernel: &'a mut Kernel,
     new: NewProcess,
     supply: SupplyPolicy,
+    delay: Option<Duration>,
     host_vmos: BTreeMap<VmoId, Arc<HostVmo>>,
 }
 
@@ -197,7 +203,7 @@ impl Loader<'_> {
             .kernel
             .add_host_vmo(name, size, writable)
             .map_err(|status| core(name, status))?;
-        self.host_vmos.insert(id, Arc::new(vmo));
+        self.host_vmos.insert(id, Arc::new(vmo.delayed(self.delay)));
         Ok(id)
     }
 
