@@ -12,6 +12,7 @@ mod figures;
 #[allow(unsafe_code)]
 pub mod floor;
 mod noise;
+mod plot;
 mod report;
 mod side;
 mod stats;
@@ -23,6 +24,7 @@ use noise::Watch;
 use side::{Observation, Work};
 use stats::{Median, median, percentile};
 
+pub use plot::page;
 pub use report::Results;
 
 /// What to measure and how long.

@@ -170,6 +170,10 @@ pub(super) struct BenchArgs {
     #[arg(long, value_name = "PATH")]
     pub json: Option<PathBuf>,
 
+    /// Write a page with the distributions into this file, as HTML
+    #[arg(long, value_name = "PATH")]
+    pub plot: Option<PathBuf>,
+
     /// Numbers of the figures to measure [default: all]
     #[arg(value_name = "FIGURE")]
     pub figures: Vec<u32>,

@@ -3,7 +3,7 @@
 use std::{fs::File, io::Write, path::PathBuf};
 
 use super::{Exit, Failure, Host, args::BenchArgs, print};
-use crate::bench::{BenchConfig, FIGURES, Results};
+use crate::bench::{self, BenchConfig, FIGURES};
 
 /// Rounds unless the user says otherwise: enough for an interval that leaves outliers out.
 const ROUNDS: usize = 9;
@@ -22,11 +22,7 @@ pub(super) fn bench(
         )));
     }
     // Opened first: a wrong path is told before minutes of measuring.
-    let json = args.json.map(|path| match File::create(&path) {
-        Ok(file) => Ok((path, file)),
-        Err(error) => Err(Failure::host(CannotWrite(path, error))),
-    });
-    let json = json.transpose()?;
+    let (json, plot) = (create(args.json)?, create(args.plot)?);
     let rounds = args
         .rounds
         .map_or(if args.quick { 1 } else { ROUNDS }, usize::from);
@@ -41,14 +37,25 @@ pub(super) fn bench(
     };
     let results = (host.bench)(&config, &mut tell).map_err(Failure::host)?;
     if let Some((path, file)) = json {
-        write_json(&results, &file).map_err(|error| Failure::host(CannotWrite(path, error)))?;
+        let written = serde_json::to_writer(file, &results).map_err(Into::into);
+        written.map_err(|error| Failure::host(CannotWrite(path, error)))?;
+    }
+    if let Some((path, mut file)) = plot {
+        let page = bench::page(&results).map_err(Failure::host)?;
+        let written = file.write_all(page.as_bytes());
+        written.map_err(|error| Failure::host(CannotWrite(path, error)))?;
     }
     print(out, &results.to_string())?;
     Ok(Exit::Program(0))
 }
 
-fn write_json(results: &Results, file: &File) -> std::io::Result<()> {
-    serde_json::to_writer(file, results).map_err(Into::into)
+/// Makes the file that the user named, if any.
+fn create(path: Option<PathBuf>) -> Result<Option<(PathBuf, File)>, Failure> {
+    let Some(path) = path else { return Ok(None) };
+    match File::create(&path) {
+        Ok(file) => Ok(Some((path, file))),
+        Err(error) => Err(Failure::host(CannotWrite(path, error))),
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

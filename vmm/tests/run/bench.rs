@@ -23,7 +23,14 @@ fn every_figure_is_measured() {
     needs_kvm!();
     // Where it stays: CI keeps it.
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-quick.json");
-    let (code, table, err) = bench(&["--quick", "--json", path.to_str().unwrap()]);
+    let plot = path.with_extension("html");
+    let files = [
+        "--json",
+        path.to_str().unwrap(),
+        "--plot",
+        plot.to_str().unwrap(),
+    ];
+    let (code, table, err) = bench(&[&["--quick"], &files[..]].concat());
     assert_eq!(code, Some(0), "{err}");
     let results: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let figures = results["figures"].as_array().unwrap();
@@ -37,6 +44,8 @@ fn every_figure_is_measured() {
             "no figure {number} in {numbers:?}"
         );
     }
+    let page = std::fs::read_to_string(plot).unwrap();
+    assert_eq!(page.matches("<svg").count(), figures.len());
     for figure in figures {
         let name = figure["name"].as_str().unwrap();
         assert!(table.contains(name), "{name} is not in {table}");
