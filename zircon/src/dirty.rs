@@ -59,8 +59,7 @@ impl Kernel {
     ) -> Result<Option<Ready>, Status> {
         let vmo = self.vmos.get_mut(&id).ok_or(Status::BAD_STATE)?;
         match state {
-            _ if !need.intent.writes() => Ok(None),
-            PageState::Inherited => {
+            PageState::Inherited if need.intent.writes() || need.intent == Intent::Pin => {
                 let fork = |pages| MemoryOp::Fork {
                     pages,
                     inherited: true,
@@ -68,6 +67,7 @@ impl Kernel {
                 let wait = self.change_own(token, id, pages, PageState::Dirty, fork);
                 wait.map(Some)
             }
+            _ if !need.intent.writes() => Ok(None),
             PageState::Clean | PageState::Awaiting if vmo.source().is_some() => {
                 if vmo.traps_dirty() {
                     return self
@@ -94,14 +94,14 @@ impl Kernel {
         let paged = vmo.source().is_some();
         let slot = vmo.zero.containing(pages.start);
         let clean = matches!(slot, None | Some((_, ZeroKind::Marker)));
-        let becomes = match paged && (!clean || need.intent != Intent::Commit) {
+        let becomes = match paged && (!clean || !need.intent.commits()) {
             true => PageState::Dirty,
             false => PageState::Clean,
         };
         if becomes == PageState::Dirty && vmo.traps_dirty() {
             // COMMIT leaves clean what is clean.
-            let limit = match (need.intent, slot) {
-                (Intent::Commit, Some((slot, _))) => limit.min(slot.end - pages.start),
+            let limit = match (need.intent.commits(), slot) {
+                (true, Some((slot, _))) => limit.min(slot.end - pages.start),
                 _ => limit,
             };
             let wait = self.ask_to_dirty(token, id, pages.start, limit, need);

@@ -163,7 +163,7 @@ impl Kernel {
     fn pin_pages(&mut self, token: Token, pinning: &mut Pinning) -> Result<Option<Step>, Status> {
         let need = Need::whole(match pinning.write {
             true => Intent::Write,
-            false => Intent::Commit,
+            false => Intent::Pin,
         });
         let mut offset = pinning.pages.start * PAGE_SIZE;
         let end = pinning.pages.end * PAGE_SIZE;

@@ -31,6 +31,8 @@ pub(crate) enum Intent {
     Map,
     /// Have them: the VMO's own, committed, not written to.
     Commit,
+    /// The same, and where a device finds them: what lies in the storage of a VMO that is gone is brought over.
+    Pin,
     /// Write zeros to them: what is zero without storage stays so.
     Clear,
     /// Write to them.
@@ -40,7 +42,15 @@ pub(crate) enum Intent {
 impl Intent {
     /// Whether the pages have to be the VMO's own.
     pub fn owns(self) -> bool {
-        matches!(self, Intent::Commit | Intent::Clear | Intent::Write)
+        matches!(
+            self,
+            Intent::Commit | Intent::Pin | Intent::Clear | Intent::Write
+        )
+    }
+
+    /// Whether the pages are had and not written to: what is clean stays so.
+    pub fn commits(self) -> bool {
+        matches!(self, Intent::Commit | Intent::Pin)
     }
 
     /// Whether the pages are written to.

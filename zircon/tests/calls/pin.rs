@@ -376,6 +376,21 @@ fn pinning_gives_clones_pages_of_their_own() {
     assert_ne!(addresses[0], addresses[1]);
 }
 
+/// What a VMO has back from a snapshot that is gone lies in the snapshot's storage until it is pinned.
+#[test]
+fn pages_back_from_a_snapshot_are_pinned() {
+    for options in [READ, READ | WRITE] {
+        let mut m = TestMachine::new();
+        let (bti, vmo) = (bti(&mut m), m.vmo(2));
+        m.vmo_write(vmo, 0, &[6; 4096]).unwrap();
+        let clone = m.vmo_create_child(vmo, 1, 0, 2 * PAGE_SIZE).unwrap();
+        m.handle_close(clone).unwrap();
+        let pmt = pin(&mut m, bti, options, vmo, (0, 2)).unwrap();
+        assert_eq!(m.page_bytes(vmo, 0..2), [6, 0]);
+        assert_eq!(unpin(&mut m, pmt), Status::OK);
+    }
+}
+
 #[test]
 fn pinned_pages_do_not_go_for_others() {
     const DISCARDABLE: u32 = 4;

@@ -45,6 +45,12 @@ pub enum Op {
         vmo: usize,
         pages: Range<u64>,
     },
+    /// `zx_bti_pin`; what is pinned is unpinned as soon as it is.
+    Pin {
+        vmo: usize,
+        pages: Range<u64>,
+        write: bool,
+    },
     /// `ZX_VMO_OP_ZERO`: bytes.
     Zero {
         vmo: usize,
@@ -78,6 +84,7 @@ impl Op {
             Op::Read { vmo, .. }
             | Op::Write { vmo, .. }
             | Op::Pages { vmo, .. }
+            | Op::Pin { vmo, .. }
             | Op::Zero { vmo, .. }
             | Op::Tail { held: vmo, .. } => Some(*vmo),
             Op::Touch { .. } | Op::PortWait => None,
@@ -128,6 +135,7 @@ impl Model {
                 blank,
             } => self.touch(wait, *vmo, *page, (*write, blank), error),
             Op::Pages { op, vmo, pages } => self.pages(wait, *op, *vmo, pages, error),
+            Op::Pin { vmo, pages, write } => self.pin(wait, *vmo, pages.clone(), *write, error),
             Op::Zero { vmo, bytes } => self.zero(wait, *vmo, bytes.clone(), error),
             Op::Tail { vmo, offset, .. } => self.tail(wait, *vmo, *offset, error),
             Op::PortWait => self.take_packet().map(End::Packet),
@@ -347,19 +355,10 @@ impl Model {
         }
         while pages.start < pages.end.min(self.count(vmo)) {
             let (owner, at) = self.owner(vmo, pages.start);
-            let paged = self.source(owner).is_some();
-            let interval = match self.slot(owner, at) {
-                Slot::Zero(dirt) => *dirt != Dirt::Clean,
-                _ => false,
-            };
+            let commit = self.need_to_commit(vmo, pages.clone());
             let need = Need {
-                // A page that the pager did not supply gets dirty with its storage.
-                write: op == RangeOp::Commit && (!paged || interval),
-                end: match paged && interval {
-                    true => pages.end.min(pages.start + self.interval_run(owner, at)),
-                    false => pages.end,
-                },
-                early: false,
+                write: op == RangeOp::Commit && commit.write,
+                ..commit
             };
             let skip = op == RangeOp::AlwaysNeed && self.root(vmo).is_none();
             if !skip && let Err(end) = self.ready(wait, vmo, pages.start, &need) {
@@ -373,6 +372,60 @@ impl Model {
             }
             pages.start += 1;
         }
+        Some(OK)
+    }
+
+    /// What it needs to give the first of these pages storage of its own.
+    fn need_to_commit(&mut self, vmo: usize, pages: Range<u64>) -> Need {
+        let (owner, at) = self.owner(vmo, pages.start);
+        let paged = self.source(owner).is_some();
+        let interval = match self.slot(owner, at) {
+            Slot::Zero(dirt) => *dirt != Dirt::Clean,
+            _ => false,
+        };
+        Need {
+            // A page that the pager did not supply gets dirty with its storage.
+            write: !paged || interval,
+            end: match paged && interval {
+                true => pages.end.min(pages.start + self.interval_run(owner, at)),
+                false => pages.end,
+            },
+            early: false,
+        }
+    }
+
+    fn pin(
+        &mut self,
+        wait: usize,
+        vmo: usize,
+        pages: Range<u64>,
+        write: bool,
+        error: Option<Status>,
+    ) -> Option<End> {
+        if pages.end > self.count(vmo) {
+            return Some(End::Status(Status::OUT_OF_RANGE));
+        }
+        if let Some(error) = error {
+            return Some(End::Status(error));
+        }
+        for page in pages.clone() {
+            let (owner, at) = self.owner(vmo, page);
+            let commit = self.need_to_commit(vmo, page..pages.end);
+            let need = match write {
+                true => Need {
+                    write,
+                    end: pages.end,
+                    ..commit
+                },
+                false => commit,
+            };
+            if let Err(end) = self.ready(wait, vmo, page, &need) {
+                return end.map(End::Status);
+            }
+            self.page_for_write(owner, at);
+        }
+        let (owner, _) = self.owner(vmo, 0);
+        self.vmos[owner].modified |= write;
         Some(OK)
     }
 

@@ -35,6 +35,9 @@ impl Player {
             (Call::Unmap, &[of]) => self.unmap(vmo(of)),
             (Call::SetSize, &[of, size]) => self.set_size(vmo(of), size),
             (Call::SetStream, &[of, size]) => self.set_stream(vmo(of), size),
+            (Call::Pin, &[of, page, count, write]) => {
+                self.pin(vmo(of), page, count, write == 1);
+            }
             (Call::Commit, &[of, offset, length]) => {
                 self.pages(RangeOp::Commit, vmo(of), offset, length);
             }
@@ -204,6 +207,30 @@ impl Player {
         self.both(N::VmoOpRange, &args, (0, 0), |model| {
             model.range_op(op, vmo, offset..offset + length)
         });
+    }
+
+    fn pin(&mut self, vmo: usize, page: u64, count: u64, write: bool) {
+        if !self.model.vmos[vmo].open || count == 0 {
+            return;
+        }
+        let (addresses, out) = (self.m.alloc(8 * count), self.m.alloc(4));
+        let args = [
+            self.bti.into(),
+            1 | u64::from(write) << 1,
+            self.handles[vmo].into(),
+            page * PAGE_SIZE,
+            count * PAGE_SIZE,
+            addresses,
+            count,
+            out,
+        ];
+        self.pins.push(out);
+        let op = Op::Pin {
+            vmo,
+            pages: page..page + count,
+            write,
+        };
+        self.both(N::BtiPin, &args, (0, 0), |model| model.start(op));
     }
 
     fn decommit(&mut self, vmo: usize, offset: u64, length: u64) {

@@ -110,6 +110,8 @@ calls! {
     DontNeed "dont_need" 1 [Vmo, Bytes, Bytes],
     AlwaysNeed "always_need" 3 [Vmo, Bytes, Bytes],
     Prefetch "prefetch" 3 [Vmo, Bytes, Bytes],
+    // VMO, page, pages, for writing
+    Pin "pin" 5 [Vmo, Below(5), Pages, Below(2)],
     // destination, page, pages, source, page there
     Transfer "transfer" 5 [Vmo, Below(5), Pages, Vmo, Below(5)],
     // pager, and how serious this is

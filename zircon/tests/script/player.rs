@@ -42,6 +42,9 @@ pub struct Player {
     pub dead: bool,
     /// Lines that were not skipped.
     pub played: u64,
+    pub bti: u32,
+    /// Where the token of each pin comes that has not been undone.
+    pub pins: Vec<u64>,
 }
 
 impl Player {
@@ -51,6 +54,7 @@ impl Player {
         let pagers: Vec<u32> = (0..PAGERS).map(|_| m.pager_create()).collect();
         let free = (0..THREADS).map(|_| m.thread()).collect();
         let model = Model::new(pagers.len());
+        let bti = crate::calls::resource::bti(&mut m);
         Player {
             m,
             model,
@@ -64,6 +68,8 @@ impl Player {
             mercy: 3,
             dead: false,
             played: 0,
+            bti,
+            pins: Vec::new(),
         }
     }
 
@@ -79,7 +85,23 @@ impl Player {
             return;
         }
         self.call(line);
+        self.unpin();
         self.compare();
+    }
+
+    /// What has been pinned is unpinned, before anything else happens.
+    fn unpin(&mut self) {
+        let m = &mut self.m;
+        self.pins.retain(|out| {
+            let pmt = m
+                .try_peek(*out, 4)
+                .map_or(0, |bytes| u32::from_le_bytes(bytes.try_into().unwrap()));
+            if pmt == 0 {
+                return true;
+            }
+            assert_eq!(m.call(N::PmtUnpin, &[pmt.into()]), Status::OK);
+            false
+        });
     }
 
     /// The model's side of a line, if its outcome can be told and is not the end of everything too soon.

@@ -220,6 +220,13 @@ fn pins_of_clones() -> Outcome {
         equal!(vmo.op_range(VmoOp::Zero, 0..0), Ok(()));
     }
     test_guests::check!(one.1 != two.1);
+    // What comes back from a snapshot that is gone can be pinned, too.
+    let back = Vmo::create(PAGE_SIZE)?;
+    back.write(&[8; 4096], 0)?;
+    drop(back.create_child(zx::ChildOptions::SNAPSHOT, 0, PAGE_SIZE)?);
+    pin(&back, false, (0, 1))?.0.unpin()?;
+    back.read(&mut byte, 4095)?;
+    equal!(byte, [8]);
     one.0.unpin()?;
     Ok(two.0.unpin()?)
 }
