@@ -1,6 +1,7 @@
 //! The end of a page source: `zx_pager_detach_vmo`, the last handle of a pager, the last use of its VMO.
 //!
-//! A detached VMO loses what its pager supplied and nobody wrote to; dirty pages and zeros of its own stay. A closed pager leaves all.
+//! A detached VMO loses what its pager supplied and nobody wrote to; dirty pages, pinned ones and zeros of its own stay. A closed pager
+//! leaves all.
 
 use protocol::{RawHandle, Rights, Status};
 
@@ -22,9 +23,10 @@ pub(crate) struct Detaching {
 }
 
 impl Vmo {
-    /// Whether a page of storage goes with the pager, or stands for zeros that it supplied.
+    /// Whether a page of storage goes with the pager, or stands for zeros that it supplied. What devices use does not go.
     pub fn goes_with_pager(&self, page: u64, state: PageState) -> bool {
         match state {
+            _ if self.is_pinned(&(page..page + 1)) => false,
             PageState::Clean => true,
             PageState::Blank => self.zero.containing(page).is_none(),
             _ => false,
@@ -101,7 +103,8 @@ impl Kernel {
                 continue;
             };
             let (state, run) = vmo.state_run(first, end - first);
-            let run = first..first + run;
+            let unpinned = vmo.unpinned_run(first, run, false);
+            let run = first..first + unpinned.max(1);
             let goes = vmo.goes_with_pager(first, state);
             detaching.next = run.end;
             if goes {

@@ -3,7 +3,7 @@
 use protocol::info::TOPIC_BTI;
 use protocol::options::PagerOp;
 use protocol::syscall::SyscallNumber as N;
-use zircon::Token;
+use zircon::{Token, VmoId};
 
 use super::resource::{bti, contiguous, mmio, physical};
 use super::*;
@@ -14,6 +14,7 @@ const WRITE: u32 = 2;
 const COMPRESS: u32 = 8;
 const CONTIGUOUS: u32 = 16;
 const SLICE: u32 = 8;
+const TRAP_DIRTY: u32 = 8;
 
 /// The arguments of a pin of whole pages, and where its results go: addresses, then the token.
 fn args(m: &mut TestMachine, bti: u32, options: u32, vmo: u32, pages: (u64, u64)) -> [u64; 8] {
@@ -311,6 +312,23 @@ fn pinned_pages_stand_in_the_way() {
     }
     assert_eq!(op_range(m, vmo, 2, 0, 3 * page), Status::OK);
     assert_eq!(m.committed(vmo), 0);
+}
+
+#[test]
+fn pinned_pages_stay_when_their_pager_is_detached() {
+    for options in [0, TRAP_DIRTY] {
+        let mut p = paged_with(4 * PAGE_SIZE, options);
+        p.m.supply(p.pager, p.vmo, 0..4, 4).unwrap();
+        let bti = bti(&mut p.m);
+        let koid = VmoId(p.m.koid(p.vmo));
+        let pmt = pin(&mut p.m, bti, READ, p.vmo, (1, 2)).unwrap();
+        p.m.pager_detach_vmo(p.pager, p.vmo).unwrap();
+        let there = (0..4).map(|page| p.m.memory.page(koid, page).is_some());
+        assert!(there.eq([false, true, true, false]), "options {options}");
+        assert!(p.m.vmo_read(p.vmo, PAGE_SIZE, 2 * PAGE_SIZE).is_ok());
+        assert_eq!(p.m.vmo_read(p.vmo, 0, 1), Err(Status::BAD_STATE));
+        assert_eq!(unpin(&mut p.m, pmt), Status::OK);
+    }
 }
 
 #[test]
