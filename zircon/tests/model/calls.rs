@@ -26,6 +26,9 @@ impl Model {
         }
         let (owner, _) = self.owner(vmo, 0);
         let (old, new) = (self.count(owner), size.div_ceil(PAGE_SIZE));
+        if self.is_pinned(owner, new..u64::MAX) {
+            return Ok(End::Status(Status::BAD_STATE));
+        }
         let fresh = match self.vmos[owner].kind {
             Kind::Paged { .. } => Slot::Zero(Dirt::Dirty),
             _ => Slot::Absent,
@@ -117,7 +120,9 @@ impl Model {
         self.zero_pages(owner, cut.clone());
         if self.source(owner).is_some() {
             for page in content.max(cut.start)..end {
-                *self.slot(owner, page) = Slot::Zero(Dirt::Untracked);
+                if !self.is_pinned(owner, page..page + 1) {
+                    *self.slot(owner, page) = Slot::Zero(Dirt::Untracked);
+                }
             }
             self.settle_intervals(owner);
         }
@@ -200,7 +205,17 @@ impl Model {
         if self.source(self.owner(aux, 0).0).is_some() {
             return Status::NOT_SUPPORTED;
         }
-        if at + count > self.count(aux) || page + count > self.count(vmo) {
+        let (holder, first) = self.owner(aux, at);
+        if self.is_pinned(holder, first..first + count) {
+            return Status::BAD_STATE;
+        }
+        if at + count > self.count(aux) {
+            return Status::OUT_OF_RANGE;
+        }
+        if self.is_discarded(holder) {
+            return Status::NOT_FOUND;
+        }
+        if page + count > self.count(vmo) {
             return Status::OUT_OF_RANGE;
         }
         match self.source(vmo) {
@@ -234,8 +249,10 @@ impl Model {
             return Status::OK;
         }
         *source = Source::Detached;
-        for slot in &mut self.vmos[vmo].slots {
-            if let Slot::Zero(Dirt::Clean) | Slot::Page(_, Dirt::Clean) = slot {
+        for page in 0..self.count(vmo) {
+            let pinned = self.is_pinned(vmo, page..page + 1);
+            let slot = self.slot(vmo, page);
+            if let (Slot::Zero(Dirt::Clean) | Slot::Page(_, Dirt::Clean), false) = (&slot, pinned) {
                 *slot = Slot::Absent;
             }
         }
@@ -316,6 +333,10 @@ impl Model {
             }
         }
         for page in pages.filter(|_| !only_zero) {
+            let mut pins = self.pins.iter().filter(|pin| pin.owner == vmo && pin.write);
+            if pins.any(|pin| pin.pages.contains(&page)) {
+                continue;
+            }
             if let Slot::Page(_, dirt @ Dirt::Dirty) = self.slot(vmo, page) {
                 *dirt = Dirt::Awaiting;
             }
@@ -371,6 +392,14 @@ impl Model {
         self.start(Op::Pages { op, vmo, pages })
     }
 
+    /// `ZX_VMO_OP_ZERO` of a byte range.
+    pub fn zero_range(&mut self, vmo: usize, bytes: Range<u64>) -> Result<End, usize> {
+        match bytes.end > self.size(vmo) {
+            true => Ok(End::Status(Status::OUT_OF_RANGE)),
+            false => self.start(Op::zero(vmo, bytes)),
+        }
+    }
+
     pub fn dont_need(&mut self, vmo: usize, bytes: Range<u64>) -> Status {
         match self.root(vmo).is_some() && bytes.end > self.size(vmo) {
             true => Status::OUT_OF_RANGE,
@@ -394,7 +423,11 @@ impl Model {
         if !(bytes.start | bytes.end).is_multiple_of(PAGE_SIZE) {
             return Status::INVALID_ARGS;
         }
-        self.zero_pages(owner, first..first + (bytes.end - bytes.start) / PAGE_SIZE);
+        let pages = first..first + (bytes.end - bytes.start) / PAGE_SIZE;
+        if self.is_pinned(owner, pages.clone()) {
+            return Status::BAD_STATE;
+        }
+        self.zero_pages(owner, pages);
         Status::OK
     }
 
@@ -410,9 +443,9 @@ impl Model {
             return Status::OK;
         }
         let owners = (self.owner(from, first), self.owner(to, at));
-        for (owner, outside) in [
-            (owners.0.0, first + count > self.count(from)),
-            (owners.1.0, at + count > self.count(to)),
+        for ((owner, start), outside) in [
+            (owners.0, first + count > self.count(from)),
+            (owners.1, at + count > self.count(to)),
         ] {
             if self.source(owner).is_some() {
                 return Status::NOT_SUPPORTED;
@@ -420,6 +453,13 @@ impl Model {
             if outside {
                 return Status::OUT_OF_RANGE;
             }
+            if self.is_pinned(owner, start..start + count) {
+                return Status::BAD_STATE;
+            }
+        }
+        let discarded = self.is_discarded(owners.0.0) || self.is_discarded(owners.1.0);
+        if count > 0 && owners.0 != owners.1 && discarded {
+            return Status::NOT_FOUND;
         }
         // Through a slice or a reference it is the same, too.
         if owners.0 != owners.1 {

@@ -15,8 +15,10 @@
 //! | `requests` | requests and packets |
 //! | `ops` | operations that may wait |
 //! | `calls` | calls that never wait |
+//! | `losses` | locks; what goes when pages are short |
 
 mod calls;
+mod losses;
 mod ops;
 mod pages;
 mod requests;
@@ -58,6 +60,28 @@ pub enum Slot {
     Zero(Dirt),
     /// A page of storage.
     Page(Rc<Bytes>, Dirt),
+}
+
+/// How a discardable VMO stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lock {
+    pub count: u64,
+    /// Its pages were discarded, and it was not locked since.
+    pub discarded: bool,
+    /// When it was made, or last unlocked.
+    pub since: u64,
+}
+
+/// Pages that are pinned.
+#[derive(Clone)]
+pub struct Pin {
+    /// Where the program has the handle of its token.
+    pub token: u64,
+    /// The VMO that holds the pages, and the pages there.
+    pub owner: usize,
+    pub pages: Range<u64>,
+    /// A device may write to them.
+    pub write: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -102,6 +126,8 @@ pub struct Vmo {
     /// In bytes; unused in references.
     pub stream: u64,
     pub resizable: bool,
+    /// It is discardable.
+    pub lock: Option<Lock>,
     /// The program has a handle to it.
     pub open: bool,
     pub mapped: bool,
@@ -151,6 +177,9 @@ pub struct Model {
     pub waits: Vec<Option<Op>>,
     /// What ended during the current step.
     pub ended: Vec<(usize, End)>,
+    pub pins: Vec<Pin>,
+    /// Counts VMOs that are made discardable, and unlocked.
+    clock: u64,
     next_request: u64,
     /// Operations that ran during the current step because something woke them, and whether one of them did more than look.
     ran: u64,
@@ -180,6 +209,7 @@ impl Model {
             slots: vec![Slot::Absent; count as usize],
             stream: size,
             resizable,
+            lock: None,
             open: true,
             mapped: false,
             over,
@@ -281,10 +311,17 @@ impl Model {
         state.open || state.mapped || held.any(|held| held == vmo)
     }
 
-    /// Whether anybody can come by the pages that a VMO holds.
+    /// Whether anybody can come by the pages that a VMO holds, or a device uses some of what they stand for.
     pub fn is_needed(&self, vmo: usize) -> bool {
-        let mut alive = (0..self.vmos.len()).filter(|other| self.is_alive(*other));
-        alive.any(|other| self.owner(other, 0).0 == vmo || self.root(other) == Some(vmo))
+        let used = |other| self.is_alive(other) || self.is_pinned(other, 0..u64::MAX);
+        let mut used = (0..self.vmos.len()).filter(|other| used(*other));
+        used.any(|other| self.owner(other, 0).0 == vmo || self.root(other) == Some(vmo))
+    }
+
+    /// Whether one of these pages of a VMO that holds its own is pinned.
+    pub fn is_pinned(&self, owner: usize, pages: Range<u64>) -> bool {
+        let mut pins = self.pins.iter().filter(|pin| pin.owner == owner);
+        pins.any(|pin| pin.pages.start < pages.end && pages.start < pin.pages.end)
     }
 
     /// Children of a VMO: those made from it, and those made from a child of it that is no more.

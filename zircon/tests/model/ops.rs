@@ -6,7 +6,7 @@ use protocol::{PAGE_SIZE, Status};
 
 use super::pages::Shown;
 use super::requests::{Ask, Woken};
-use super::{Bytes, Data, Dirt, End, Kind, Model, OK, Slot, Source};
+use super::{Bytes, Data, Dirt, End, Kind, Model, OK, Pin, Slot, Source};
 
 /// The byte of a page that a touch adds one to, if it writes.
 pub const TOUCHED: usize = 7;
@@ -45,16 +45,18 @@ pub enum Op {
         vmo: usize,
         pages: Range<u64>,
     },
-    /// `zx_bti_pin`; what is pinned is unpinned as soon as it is.
+    /// `zx_bti_pin`, and where its token goes.
     Pin {
         vmo: usize,
         pages: Range<u64>,
         write: bool,
+        token: u64,
     },
-    /// `ZX_VMO_OP_ZERO`: bytes.
+    /// `ZX_VMO_OP_ZERO`: what is left of the parts of pages (in bytes), and of the whole pages after them.
     Zero {
         vmo: usize,
-        bytes: Range<u64>,
+        parts: Vec<Range<u64>>,
+        whole: Range<u64>,
     },
     /// The last part of a change of size: zeros to the end of a page.
     Tail {
@@ -78,6 +80,15 @@ struct Need {
 type Ready = Result<(), Option<Status>>;
 
 impl Op {
+    pub fn zero(vmo: usize, bytes: Range<u64>) -> Op {
+        let (head, whole, tail) = split(bytes);
+        Op::Zero {
+            vmo,
+            parts: vec![tail, head],
+            whole,
+        }
+    }
+
     /// The VMO that it keeps alive.
     pub fn holds(&self) -> Option<usize> {
         match self {
@@ -135,8 +146,13 @@ impl Model {
                 blank,
             } => self.touch(wait, *vmo, *page, (*write, blank), error),
             Op::Pages { op, vmo, pages } => self.pages(wait, *op, *vmo, pages, error),
-            Op::Pin { vmo, pages, write } => self.pin(wait, *vmo, pages.clone(), *write, error),
-            Op::Zero { vmo, bytes } => self.zero(wait, *vmo, bytes.clone(), error),
+            Op::Pin {
+                vmo,
+                pages,
+                write,
+                token,
+            } => self.pin(wait, *vmo, pages.clone(), (*write, *token), error),
+            Op::Zero { vmo, parts, whole } => self.zero(wait, *vmo, parts, whole, error),
             Op::Tail { vmo, offset, .. } => self.tail(wait, *vmo, *offset, error),
             Op::PortWait => self.take_packet().map(End::Packet),
         };
@@ -179,6 +195,9 @@ impl Model {
     /// Makes a page ready, or waits for what has to come first.
     fn ready(&mut self, wait: usize, vmo: usize, page: u64, need: &Need) -> Ready {
         let (owner, at) = self.owner(vmo, page);
+        if self.is_discarded(owner) {
+            return Err(Some(Status::NOT_FOUND));
+        }
         if let Shown::Absent(root, first) = self.shown(vmo, page) {
             if self.source(root) != Some(Source::Attached) {
                 return Err(Some(Status::BAD_STATE));
@@ -399,7 +418,7 @@ impl Model {
         wait: usize,
         vmo: usize,
         pages: Range<u64>,
-        write: bool,
+        (write, token): (bool, u64),
         error: Option<Status>,
     ) -> Option<End> {
         if pages.end > self.count(vmo) {
@@ -424,8 +443,14 @@ impl Model {
             }
             self.page_for_write(owner, at);
         }
-        let (owner, _) = self.owner(vmo, 0);
+        let (owner, first) = self.owner(vmo, pages.start);
         self.vmos[owner].modified |= write;
+        self.pins.push(Pin {
+            token,
+            owner,
+            pages: first..first + (pages.end - pages.start),
+            write,
+        });
         Some(OK)
     }
 
@@ -433,33 +458,50 @@ impl Model {
         &mut self,
         wait: usize,
         vmo: usize,
-        bytes: Range<u64>,
+        parts: &mut Vec<Range<u64>>,
+        whole: &mut Range<u64>,
         error: Option<Status>,
     ) -> Option<End> {
-        if bytes.end > self.size(vmo) {
+        let parts_end = parts.iter().map(|part| part.end).max();
+        let end = parts_end.unwrap_or(0).max(whole.end * PAGE_SIZE);
+        if end > self.size(vmo) {
             return Some(End::Status(Status::OUT_OF_RANGE));
         }
         if let Some(error) = error {
             return Some(End::Status(error));
         }
-        let (head, whole, tail) = split(bytes.clone());
-        for part in [head, tail] {
-            if let Err(end) = self.zero_part(wait, vmo, part) {
+        while let Some(part) = parts.last() {
+            if let Err(end) = self.zero_part(wait, vmo, part.clone()) {
                 return end.map(End::Status);
             }
+            parts.pop();
         }
-        let (owner, _) = self.owner(vmo, 0);
-        self.vmos[owner].modified |= !bytes.is_empty();
-        if whole.start < whole.end {
-            let (_, first) = self.owner(vmo, whole.start);
-            let pages = first..first + (whole.end - whole.start);
-            self.zero_pages(owner, pages.clone());
-            if self.source(owner).is_some() {
-                let woken = self.resolve(owner, Ask::Read, pages, None);
-                self.wake(woken);
+        let (owner, base) = self.owner(vmo, 0);
+        self.vmos[owner].modified |= end > 0;
+        // Pinned pages are zeroed where they are; what has to come first comes page by page.
+        while whole.start < whole.end {
+            let at = whole.start;
+            let pinned = |page: &u64| self.is_pinned(owner, base + page..base + page + 1);
+            let calm = whole.clone().take_while(|page| !pinned(page)).count() as u64;
+            if calm == 0 {
+                let bytes = at * PAGE_SIZE..(at + 1) * PAGE_SIZE;
+                if let Err(end) = self.zero_part(wait, vmo, bytes) {
+                    return end.map(End::Status);
+                }
+            } else {
+                self.zero_whole(owner, base + at..base + at + calm);
             }
+            whole.start += calm.max(1);
         }
         Some(OK)
+    }
+
+    fn zero_whole(&mut self, owner: usize, pages: Range<u64>) {
+        self.zero_pages(owner, pages.clone());
+        if self.source(owner).is_some() {
+            let woken = self.resolve(owner, Ask::Read, pages, None);
+            self.wake(woken);
+        }
     }
 
     /// Zeros a part of a page.
@@ -509,6 +551,9 @@ impl Model {
             return true;
         }
         let (owner, at) = self.owner(vmo, page);
+        if self.is_discarded(owner) {
+            return true;
+        }
         let attached = |root: usize| self.source(root) == Some(Source::Attached);
         match self.shown(vmo, page) {
             Shown::Absent(root, _) => !attached(root),

@@ -103,6 +103,11 @@ impl Model {
                 Kind::Paged { .. } => Slot::Zero(Dirt::Dirty),
                 _ => Slot::Zero(Dirt::Clean),
             };
+            if self.is_pinned(owner, page..page + 1) {
+                self.page_for_write(owner, page).fill(0);
+                self.dirty(owner, page);
+                continue;
+            }
             let slot = self.slot(owner, page);
             // What the pager knows to be zero stays so, and an interval's page what it is.
             if !(matches!(slot, Slot::Zero(_)) && matches!(zero, Slot::Zero(_))) {

@@ -1,5 +1,6 @@
 //! The calls on VMOs, on both sides.
 
+use protocol::options::VmoOp;
 use protocol::syscall::SyscallNumber as N;
 use protocol::{PAGE_SIZE, Status};
 
@@ -20,7 +21,7 @@ impl Player {
         let vmos = self.handles.len();
         let vmo = |n: u64| n as usize % vmos.max(1);
         match (line.call, &line.args[..]) {
-            (Call::Create, &[size, resizable]) => self.create(size, resizable == 1),
+            (Call::Create, &[size, options]) => self.create(size, options),
             (Call::Paged, &[pager, size, options]) => self.paged(pager as usize, size, options),
             (Call::Slice, &[parent, page, count]) => self.slice(vmo(parent), page, count),
             (Call::Snapshot, &[parent, page, size, kind, resizable]) => {
@@ -38,6 +39,10 @@ impl Player {
             (Call::Pin, &[of, page, count, write]) => {
                 self.pin(vmo(of), page, count, write == 1);
             }
+            (Call::Unpin, &[which]) => self.unpin(which as usize),
+            (Call::Lock, &[of, tried]) => self.lock(vmo(of), tried == 1),
+            (Call::Unlock, &[of]) => self.unlock(vmo(of)),
+            (Call::Squeeze, &[pages]) => self.squeeze(pages + 1),
             (Call::Commit, &[of, offset, length]) => {
                 self.pages(RangeOp::Commit, vmo(of), offset, length);
             }
@@ -59,10 +64,27 @@ impl Player {
         }
     }
 
-    fn create(&mut self, size: u64, resizable: bool) {
-        let handle = self.m.vmo_create(size, u32::from(resizable) * 2).unwrap();
-        self.foresee(|model| model.add(Kind::Plain, None, size, resizable));
+    fn create(&mut self, size: u64, options: u64) {
+        let handle = self.m.vmo_create(size, options as u32 * 2).unwrap();
+        self.foresee(|model| {
+            let vmo = model.add(Kind::Plain, None, size, options & 1 != 0);
+            if options & 2 != 0 {
+                model.make_discardable(vmo);
+            }
+        });
         self.added(handle);
+    }
+
+    /// Whether a VMO, which may not have children, refuses to be cloned in any way.
+    fn refuses_children(&mut self, parent: usize) -> bool {
+        let (owner, _) = self.model.owner(parent, 0);
+        let refuses = self.model.vmos[owner].lock.is_some();
+        if refuses && self.model.vmos[parent].open {
+            let args = (self.handles[parent], SNAPSHOT, 0, PAGE_SIZE);
+            let made = self.m.vmo_create_child(args.0, args.1, args.2, args.3);
+            assert_eq!(made, Err(Status::NOT_SUPPORTED), "child of a discardable");
+        }
+        refuses
     }
 
     fn paged(&mut self, pager: usize, size: u64, options: u64) {
@@ -89,7 +111,7 @@ impl Player {
     fn slice(&mut self, parent: usize, page: u64, count: u64) {
         let pages = self.model.count(parent);
         let state = &self.model.vmos[parent];
-        if !state.open || state.resizable || page + count > pages {
+        if !state.open || state.resizable || page + count > pages || self.refuses_children(parent) {
             return;
         }
         let (offset, size) = (page * PAGE_SIZE, count * PAGE_SIZE);
@@ -107,9 +129,11 @@ impl Player {
 
     fn reference(&mut self, parent: usize) {
         let state = &self.model.vmos[parent];
-        if !state.open || matches!(state.kind, Kind::Slice { .. }) {
+        if !state.open || matches!(state.kind, Kind::Slice { .. }) || self.refuses_children(parent)
+        {
             return;
         }
+        let state = &self.model.vmos[parent];
         let bits = REFERENCE + if state.resizable { RESIZABLE } else { 0 };
         let (resizable, size) = (state.resizable, self.model.size(parent));
         let made = self.m.vmo_create_child(self.handles[parent], bits, 0, 0);
@@ -120,13 +144,19 @@ impl Player {
 
     fn snapshot(&mut self, parent: usize, page: u64, size: u64, kind: u64, resizable: bool) {
         let left_open = self.model.is_cut_off(parent);
-        if !self.model.vmos[parent].open || self.is_waited_for(parent) || left_open {
+        let open = self.model.vmos[parent].open && !left_open;
+        if !open || self.is_waited_for(parent) || self.refuses_children(parent) {
             return;
         }
         let kind = [SNAPSHOT, AT_LEAST_ON_WRITE, MODIFIED][kind as usize];
         let bits = kind + u32::from(resizable) * RESIZABLE;
         let of = (self.handles[parent], page * PAGE_SIZE);
         let made = self.m.vmo_create_child(of.0, bits, of.1, size);
+        let (owner, _) = self.model.owner(parent, 0);
+        if self.model.source(owner).is_none() && self.model.is_pinned(owner, 0..u64::MAX) {
+            assert_eq!(made, Err(Status::BAD_STATE), "snapshot of a pinned VMO");
+            return;
+        }
         if kind == SNAPSHOT && self.model.root(parent).is_some() {
             assert_eq!(made, Err(Status::NOT_SUPPORTED), "SNAPSHOT below a pager");
             return;
@@ -180,7 +210,7 @@ impl Player {
 
     fn set_stream(&mut self, vmo: usize, size: u64) {
         let open = self.model.vmos[vmo].open && !self.is_waited_for(vmo);
-        if !open || self.is_cut_oddly(vmo, size) {
+        if !open || self.is_cut_oddly(vmo, size) || self.model.meets_pinned(vmo, size) {
             return;
         }
         let args = [self.handles[vmo].into(), size];
@@ -224,13 +254,54 @@ impl Player {
             count,
             out,
         ];
-        self.pins.push(out);
         let op = Op::Pin {
             vmo,
             pages: page..page + count,
             write,
+            token: out,
         };
         self.both(N::BtiPin, &args, (0, 0), |model| model.start(op));
+    }
+
+    /// One of the pins that are held ends.
+    pub fn unpin(&mut self, which: usize) {
+        let pins = &self.model.pins;
+        let Some(token) = pins.get(which % pins.len().max(1)).map(|pin| pin.token) else {
+            return;
+        };
+        let pmt = self.m.peek_u32(token);
+        self.at_once(N::PmtUnpin, &[pmt.into()], |model| {
+            model.pins.retain(|pin| pin.token != token);
+            Status::OK
+        });
+    }
+
+    fn lock(&mut self, vmo: usize, tried: bool) {
+        if !self.model.vmos[vmo].open {
+            return;
+        }
+        let size = self.model.size(vmo);
+        let state = self.m.alloc(32);
+        let number = if tried { VmoOp::TryLock } else { VmoOp::Lock };
+        let args = [self.handles[vmo].into(), number as u64, 0, size, state, 32];
+        let before = self.model.vmos[vmo].lock.is_some_and(|lock| lock.discarded);
+        let mut expected = Status::OK;
+        self.at_once(N::VmoOpRange, &args, |model| {
+            expected = model.lock(vmo, tried);
+            expected
+        });
+        if !tried && expected == Status::OK {
+            let told = [0, 8, 16, 24].map(|at| self.m.peek_u64(state + at));
+            let discarded = if before { size } else { 0 };
+            assert_eq!(told, [0, size, 0, discarded], "lock state of VMO {vmo}");
+        }
+    }
+
+    fn unlock(&mut self, vmo: usize) {
+        if self.model.vmos[vmo].open {
+            let args = self.op_range(vmo, VmoOp::Unlock as u64, 0, self.model.size(vmo));
+            self.at_once(N::VmoOpRange, &args, |model| model.unlock(vmo));
+        }
     }
 
     fn decommit(&mut self, vmo: usize, offset: u64, length: u64) {
@@ -252,9 +323,9 @@ impl Player {
         let open = self.model.vmos[vmo].open && !self.is_waited_for(vmo);
         if open && !is_cut_oddly(offset) && !is_cut_oddly(end) {
             let args = self.op_range(vmo, 10, offset, length);
-            let bytes = offset..offset + length;
-            let op = Op::Zero { vmo, bytes };
-            self.both(N::VmoOpRange, &args, (0, 0), |model| model.start(op));
+            self.both(N::VmoOpRange, &args, (0, 0), |model| {
+                model.zero_range(vmo, offset..offset + length)
+            });
         }
     }
 

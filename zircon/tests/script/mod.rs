@@ -1,6 +1,7 @@
 //! Random scripts, run on the model and on the core side by side: every result, packet and byte is compared.
 //!
-//! `player` runs both sides and compares them; `calls` and `pager_calls` say what each call is on either side.
+//! `player` runs both sides and compares them; `calls` and `pager_calls` say what each call is on either side, `squeeze` what goes
+//! when pages are short.
 //!
 //! A script is a text of one call a line: its name and its numbers, as in [`CALLS`]. One that fails is made as short as can be and
 //! printed; with its lines in a file, `ZVMM_SCRIPT=FILE cargo test -p zircon --test core replay` runs it again.
@@ -9,6 +10,7 @@
 mod calls;
 mod pager_calls;
 mod player;
+mod squeeze;
 
 use std::cell::Cell;
 use std::fmt;
@@ -65,8 +67,8 @@ macro_rules! calls {
 use Arg::{Below, Bytes, Pager, Pages, Vmo};
 
 calls! {
-    // size, resizable
-    Create "create" 4 [Bytes, Below(2)],
+    // size, RESIZABLE and 2 for DISCARDABLE
+    Create "create" 6 [Bytes, Below(4)],
     // pager, size, RESIZABLE and 2 for TRAP_DIRTY
     Paged "paged" 8 [Pager, Bytes, Below(4)],
     // parent, page, pages
@@ -111,7 +113,9 @@ calls! {
     AlwaysNeed "always_need" 3 [Vmo, Bytes, Bytes],
     Prefetch "prefetch" 3 [Vmo, Bytes, Bytes],
     // VMO, page, pages, for writing
-    Pin "pin" 5 [Vmo, Below(5), Pages, Below(2)],
+    Pin "pin" 8 [Vmo, Below(5), Pages, Below(2)],
+    // which pin that is held
+    Unpin "unpin" 3 [Below(8)],
     // destination, page, pages, source, page there
     Transfer "transfer" 5 [Vmo, Below(5), Pages, Vmo, Below(5)],
     // pager, and how serious this is
@@ -120,6 +124,12 @@ calls! {
     Close "close" 2 [Vmo],
     Poll "poll" 10 [],
     PortWait "port_wait" 4 [],
+    // VMO, whether it is only tried
+    Lock "lock" 6 [Vmo, Below(2)],
+    // VMO
+    Unlock "unlock" 5 [Vmo],
+    // Others need so many pages, and none are left.
+    Squeeze "squeeze" 4 [Below(8)],
     // A thread that waits ends.
     Kill "kill" 2 [Below(8)],
 }

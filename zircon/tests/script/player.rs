@@ -14,6 +14,12 @@ const PAGERS: usize = 2;
 const VMOS: usize = 12;
 /// Every VMO is mapped with this many pages, so that it may grow under its mapping.
 const MAPPED: u64 = 64;
+/// Most pages of storage while nothing is short: there is a limit, so that what can go is kept in mind.
+pub const PLENTY: u64 = 1 << 30;
+/// Most pages that others are to be short of.
+const TAKEN: u64 = 8;
+/// `ZX_VM_PERM_READ`, `ZX_VM_PERM_WRITE` and `ZX_VM_ALLOW_FAULTS`.
+const MAP: u32 = 0x1003;
 
 /// The core's side of an operation that waits.
 struct Blocked {
@@ -32,7 +38,7 @@ pub struct Player {
     pub port: u32,
     pub pagers: Vec<u32>,
     pub handles: Vec<u32>,
-    koids: Vec<VmoId>,
+    pub koids: Vec<VmoId>,
     pub addresses: Vec<Option<u64>>,
     pub free: Vec<ThreadId>,
     blocked: Vec<Blocked>,
@@ -43,18 +49,20 @@ pub struct Player {
     /// Lines that were not skipped.
     pub played: u64,
     pub bti: u32,
-    /// Where the token of each pin comes that has not been undone.
-    pub pins: Vec<u64>,
+    /// A VMO that no line knows: it takes the pages when others are to be short of them.
+    pub taker: u32,
 }
 
 impl Player {
     pub fn new() -> Self {
         let mut m = TestMachine::new();
+        m.limit(PLENTY);
         let port = m.port_create();
         let pagers: Vec<u32> = (0..PAGERS).map(|_| m.pager_create()).collect();
         let free = (0..THREADS).map(|_| m.thread()).collect();
         let model = Model::new(pagers.len());
         let bti = crate::calls::resource::bti(&mut m);
+        let taker = m.vmo(TAKEN);
         Player {
             m,
             model,
@@ -69,7 +77,7 @@ impl Player {
             dead: false,
             played: 0,
             bti,
-            pins: Vec::new(),
+            taker,
         }
     }
 
@@ -85,23 +93,7 @@ impl Player {
             return;
         }
         self.call(line);
-        self.unpin();
         self.compare();
-    }
-
-    /// What has been pinned is unpinned, before anything else happens.
-    fn unpin(&mut self) {
-        let m = &mut self.m;
-        self.pins.retain(|out| {
-            let pmt = m
-                .try_peek(*out, 4)
-                .map_or(0, |bytes| u32::from_le_bytes(bytes.try_into().unwrap()));
-            if pmt == 0 {
-                return true;
-            }
-            assert_eq!(m.call(N::PmtUnpin, &[pmt.into()]), Status::OK);
-            false
-        });
     }
 
     /// The model's side of a line, if its outcome can be told and is not the end of everything too soon.
@@ -219,7 +211,7 @@ impl Player {
                 return;
             }
             let length = MAPPED * PAGE_SIZE;
-            let at = self.m.vmar_map(3, 0, self.handles[vmo], 0, length);
+            let at = self.m.vmar_map(MAP, 0, self.handles[vmo], 0, length);
             self.addresses[vmo] = Some(at.unwrap());
             self.model.vmos[vmo].mapped = true;
         }
@@ -410,6 +402,10 @@ impl Player {
                 break;
             }
         }
+        self.mercy = 0;
+        while !self.model.pins.is_empty() {
+            self.unpin(0);
+        }
         for vmo in 0..self.handles.len() {
             self.compare_info(vmo);
             self.compare_bytes(vmo);
@@ -430,7 +426,7 @@ impl Player {
     }
 
     /// What memory holds of a VMO.
-    fn compare_bytes(&mut self, vmo: usize) {
+    pub fn compare_bytes(&mut self, vmo: usize) {
         let own = !matches!(
             self.model.vmos[vmo].kind,
             Kind::Slice { .. } | Kind::Reference { .. }
