@@ -17,6 +17,9 @@ pub mod state_kind {
 /// Flags that a program may have after a system call, and that a supervisor may set: the arithmetic ones, DF, AC and ID.
 pub const USER_FLAGS: u64 = 0x24_0CD5;
 
+/// The trap flag: an exception after each instruction.
+pub const SINGLE_STEP: u64 = 0x100;
+
 /// Flags of every thread: interrupts on, and the bit that is always set.
 pub const FLAGS_ALWAYS: u64 = 0x202;
 

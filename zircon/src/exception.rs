@@ -6,6 +6,8 @@
 //!              |                        |  HANDLED: the thread goes on     THREAD_EXIT: it ends
 //!              +---------- TRY_NEXT ----+  no handler is left: its process is killed, with a report
 //! ```
+//! A debugger outside the VM comes before all of them (debugger.rs).
+//!
 //! A task's end of its exception channel has no handle: the task writes to it as long as the other end is open.
 
 use protocol::exception::{CHANNEL_DEBUGGER, ExceptionInfo, ExceptionReport, channel_type, state};
@@ -34,6 +36,8 @@ pub(crate) struct ExceptionChannel {
 #[derive(Clone, Debug)]
 pub(crate) struct Raised {
     pub kind: ExceptionKind,
+    /// A debugger has yet to look at it.
+    pub debugged: bool,
     /// Whose turn it is: 0 the thread's channel, 1 the process's, 2 and more the jobs'.
     pub turn: usize,
     /// What its handler holds, once it was told.
@@ -190,10 +194,11 @@ impl Kernel {
 
     /// Raises an exception of a thread; says whether a handler looks at it. If not, its process has ended.
     pub(crate) fn raise(&mut self, id: ThreadId, kind: ExceptionKind) -> bool {
-        if self.process_of_live(id).is_none() {
+        let Some(process) = self.process_of_live(id) else {
             return false;
-        }
-        let handled = self.handler(id, 0).is_some();
+        };
+        let debugged = self.is_debugged(process);
+        let handled = debugged || self.handler(id, 0).is_some();
         let Some(thread) = self.threads.get_mut(&id) else {
             return false;
         };
@@ -207,6 +212,7 @@ impl Kernel {
         }
         thread.raised = Some(Raised {
             kind,
+            debugged,
             turn: 0,
             object: None,
         });

@@ -7,6 +7,7 @@ use protocol::{Koid, ObjectType, Status, TIME_INFINITE};
 
 use crate::candidates::Candidates;
 use crate::channel::Channel;
+use crate::debugger::Debugger;
 use crate::exception::ExceptionObject;
 use crate::handle::Handle;
 use crate::ids::{
@@ -75,6 +76,7 @@ pub struct Kernel {
     pub(crate) ports: BTreeMap<PortId, Port>,
     pub(crate) processes: BTreeMap<ProcessId, Process>,
     pub(crate) resources: BTreeMap<ResourceId, Resource>,
+    pub(crate) debugger: Option<Debugger>,
     pub(crate) suspend_tokens: BTreeMap<SuspendId, SuspendToken>,
     /// Threads that the VMM will be asked to stop when the call into the core ends.
     pub(crate) stopping: Vec<ThreadId>,
@@ -169,6 +171,7 @@ impl Kernel {
             ports: BTreeMap::new(),
             processes: BTreeMap::new(),
             resources: BTreeMap::new(),
+            debugger: None,
             suspend_tokens: BTreeMap::new(),
             stopping: Vec::new(),
             threads: BTreeMap::new(),

@@ -29,6 +29,7 @@
 //! | `user` | what stands behind an address, touching it, copying call data |
 //! | `job`, `policy` | jobs; what their policies say, and what becomes of a call that meets one |
 //! | `process`, `task`, `suspend`, `exception` | processes; threads; suspended threads and registers; exceptions and their channels |
+//! | `debugger` | a debugger outside the VM |
 //! | `info`, `task_info`, `maps` | get_info and properties; get_info on processes and threads; on address spaces |
 #![forbid(unsafe_code)]
 
@@ -39,6 +40,7 @@ mod channel;
 mod children;
 mod clone;
 mod conceal;
+mod debugger;
 mod detach;
 mod device_vmo;
 mod dirty;
@@ -100,6 +102,7 @@ mod writeback;
 mod zero_slots;
 mod zeroing;
 
+pub use debugger::{DebuggedThread, Running};
 pub use ids::{
     BtiId, ChannelId, EventId, ExceptionId, IommuId, JobId, ObjectRef, PagerId, PmtId, PortId,
     ProcessId, ResourceId, SuspendId, ThreadId, Token, VmarId,

@@ -9,7 +9,7 @@
 //! An operation that is dropped ends with [`OpResult::Restart`]: the VMM lets the thread execute the same instruction again
 //! when it goes on, so a page request is made anew. Copies between a call and its caller's memory are finished first.
 
-use protocol::regs::{FLAGS_ALWAYS, USER_FLAGS, state_kind};
+use protocol::regs::{FLAGS_ALWAYS, SINGLE_STEP, USER_FLAGS, state_kind};
 use protocol::{GeneralRegs, RawHandle, Rights, Signals, Status, USER_END};
 
 use crate::handle::require;
@@ -128,7 +128,7 @@ impl Kernel {
         }
     }
 
-    fn hold_or_let_go(&mut self, id: ThreadId) {
+    pub(crate) fn hold_or_let_go(&mut self, id: ThreadId) {
         if self.is_held(id) {
             self.stop_thread(id);
         }
@@ -145,7 +145,9 @@ impl Kernel {
     /// Whether a thread is to stand.
     fn is_held(&self, id: ThreadId) -> bool {
         let raised = |thread: &crate::task::Thread| thread.raised.is_some();
-        self.is_suspended(id) || self.threads.get(&id).is_some_and(raised)
+        self.is_suspended(id)
+            || self.is_held_by_debugger(id)
+            || self.threads.get(&id).is_some_and(raised)
     }
 
     /// Stops a thread: what it waits for is dropped, and once it has no operation any more the VMM is asked.
@@ -227,7 +229,11 @@ impl Kernel {
         if thread.stop.registers().is_none() {
             return;
         }
+        let process = thread.process;
         if let Some(raised) = &thread.raised {
+            if raised.debugged {
+                return self.work.push_back(Work::DebugEvent);
+            }
             if raised.object.is_none() {
                 self.tell_handler(id);
             }
@@ -238,10 +244,12 @@ impl Kernel {
             return self.change_signals(ObjectRef::Thread(id), running, suspended);
         }
         self.change_signals(ObjectRef::Thread(id), suspended, running);
+        if self.is_held_by_debugger(id) {
+            return self.work.push_back(Work::DebugEvent);
+        }
         let Some(thread) = self.threads.get_mut(&id) else {
             return;
         };
-        let process = thread.process;
         self.work
             .push_back(match std::mem::replace(&mut thread.stop, Stop::Not) {
                 Stop::NotStarted(registers) => Work::StartThread {
@@ -309,12 +317,26 @@ impl Kernel {
         let (id, _) = self.typed::<ThreadId>(process, thread, Rights::WRITE)?;
         let bytes = bytes.try_into().map_err(|_| Status::INTERNAL)?;
         let mut new = GeneralRegs::from_bytes(bytes);
+        new.rflags &= USER_FLAGS;
+        self.set_stopped_registers(id, new)?;
+        OK
+    }
+
+    /// Gives a thread that stands other registers. Of the flags those are taken that ring 3 may have, the trap flag included.
+    ///
+    /// # Errors
+    /// BAD_STATE if it does not stand, INVALID_ARGS for addresses that are not a program's.
+    pub fn set_stopped_registers(
+        &mut self,
+        id: ThreadId,
+        mut new: GeneralRegs,
+    ) -> Result<(), Status> {
         self.stopped_registers(id)?;
         let addresses = [new.rip, new.fs_base, new.gs_base];
         if addresses.iter().any(|address| *address >= USER_END) {
             return Err(Status::INVALID_ARGS);
         }
-        new.rflags = new.rflags & USER_FLAGS | FLAGS_ALWAYS;
+        new.rflags = new.rflags & (USER_FLAGS | SINGLE_STEP) | FLAGS_ALWAYS;
         match self.threads.get_mut(&id).map(|thread| &mut thread.stop) {
             Some(Stop::NotStarted(registers)) => **registers = new,
             Some(Stop::Stopped { registers, changed }) => {
@@ -323,7 +345,7 @@ impl Kernel {
             }
             _ => {}
         }
-        OK
+        Ok(())
     }
 }
 

@@ -77,6 +77,8 @@ pub enum Work {
         /// The operation that waits for it.
         token: Token,
     },
+    /// Something happened to a thread that a debugger may wait for: [`crate::Kernel::debugged_threads`] tells.
+    DebugEvent,
     /// A thread raised an exception that nobody handles; its process ends.
     Exception(Exception),
     /// The process ended with this code.

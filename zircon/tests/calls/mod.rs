@@ -3,6 +3,7 @@
 mod channel;
 mod children;
 mod clones;
+mod debugger;
 mod discard;
 mod event;
 mod futex;

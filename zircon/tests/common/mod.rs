@@ -87,6 +87,8 @@ pub struct TestMachine {
     /// Dropping pages fails.
     pub decommit_fails: bool,
     pub memory_ops: u64,
+    /// What a debugger may have waited for.
+    pub debug_events: u64,
     /// Most pages of storage.
     pub limit: u64,
     /// Leaves out [`TestMachine::check`] after each call.
@@ -141,6 +143,7 @@ impl TestMachine {
             no_memory: false,
             decommit_fails: false,
             memory_ops: 0,
+            debug_events: 0,
             limit: u64::MAX,
             unchecked: false,
             results: BTreeMap::new(),
@@ -401,6 +404,7 @@ impl TestMachine {
             Work::Flush { token, .. } => self.kernel.flush_done(self.now, token),
             Work::Exception(exception) => self.exceptions.push(exception),
             Work::ProcessEnded { process, code } => self.processes_ended.push((process, code)),
+            Work::DebugEvent => self.debug_events += 1,
             Work::DebugWrite(bytes) => self.output.extend(bytes),
             Work::Free(vmo) => {
                 assert!(self.freed.insert(vmo), "{vmo:?} freed twice");
