@@ -4,6 +4,7 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use protocol::{PolicyAction, PolicyCondition};
 
+pub use crate::debug::GdbServer;
 pub use crate::pager::SupplyPolicy;
 use crate::pager::{HostPager, Pager};
 
@@ -32,6 +33,8 @@ pub struct RunConfig {
     pub policy: Vec<(PolicyCondition, PolicyAction)>,
     /// Where to write an ELF core of the program if an exception ends it.
     pub core: Option<PathBuf>,
+    /// Where gdb can attach. The program does not start before one has.
+    pub gdb: Option<GdbServer>,
     /// A person watches: Ctrl-C ends the run, and a long one shows its progress if standard error is a terminal.
     pub interactive: bool,
     /// Where the program's `debug_write` goes.
@@ -54,6 +57,7 @@ impl RunConfig {
             fault_delay: None,
             policy: Vec::new(),
             core: None,
+            gdb: None,
             interactive: false,
             output: Output::Stdout,
         }

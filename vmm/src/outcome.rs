@@ -24,4 +24,6 @@ pub enum End {
     TimedOut,
     /// Ctrl-C.
     Interrupted,
+    /// gdb's `kill`.
+    Killed,
 }

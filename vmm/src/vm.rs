@@ -11,7 +11,7 @@ use protocol::vcpu::MAX_THREADS;
 use zircon::Kernel;
 
 use crate::config::{Program, RunConfig};
-use crate::debug::CoreFile;
+use crate::debug::{self, CoreFile};
 use crate::events::{self, Side, Signals};
 use crate::guest_image;
 use crate::hypercall::{Parts, Runner, Vm};
@@ -88,6 +88,7 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
         .then(|| Progress::start(&stats))
         .flatten();
     let signals = Signals::new(progress, config.output.clone())?;
+    let debug_event = config.gdb.as_ref().map(|_| debug::event());
     let vm = Vm::new(Parts {
         kernel,
         memory,
@@ -98,6 +99,7 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
         stats: Arc::clone(&stats),
         program: loaded.process,
         host: Box::new(Side(Arc::clone(&signals))),
+        debug_event: debug_event.transpose()?,
     });
     vm.begin();
     let sampler = {
@@ -115,6 +117,9 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
                 vm.stop(End::Interrupted);
                 return Err(Error::Host(error));
             }
+        }
+        if let Some(gdb) = &config.gdb {
+            scope.spawn(|| gdb.serve(&vm, &config.program));
         }
         // A panic here must not leave the vCPUs' threads running, for which the scope waits.
         let watch = || events::run(&vm, &signals, config.timeout, config.interactive);

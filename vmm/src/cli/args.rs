@@ -11,7 +11,7 @@ use protocol::{PolicyAction, PolicyCondition};
 
 use super::{
     exit, stats,
-    values::{self, VmoOption},
+    values::{self, GdbOption, VmoOption},
 };
 use crate::config::{Grant, SupplyPolicy};
 
@@ -133,6 +133,12 @@ pub(super) struct RunArgs {
     /// It has the pages that were there; pagers are asked for nothing.
     #[arg(long, value_name = "PATH")]
     pub core: Option<PathBuf>,
+
+    /// Wait for gdb before the program's first instruction: at a port of 127.0.0.1 (0: any free one), or at a socket in the file system
+    ///
+    /// `gdb PROGRAM -ex 'target remote :PORT'` attaches. When gdb leaves, the program goes on; another gdb may attach at any time.
+    #[arg(long, value_name = "PORT|unix:PATH", value_parser = OsStringValueParser::new().try_map(values::gdb))]
+    pub gdb: Option<GdbOption>,
 
     /// How much is supplied at a fault from files: adaptive (by what is read in sequence), fixed:N (pages) or none
     #[arg(long, value_name = "POLICY", default_value = "adaptive", value_parser = values::supply_policy)]
@@ -271,6 +277,7 @@ mod tests {
             "--memory <SIZE>",
             "--timeout <TIME>",
             "--policy <NAME=ACTION>",
+            "--gdb <PORT|unix:PATH>",
             "--stats[=<json PATH>]",
             "  123    the program was killed by an exception",
         ] {

@@ -19,6 +19,8 @@ pub enum Exit {
     HandlerFailure,
     /// Ctrl-C.
     Interrupted,
+    /// gdb's `kill`.
+    Killed,
 }
 
 /// The codes, as `--help` shows them.
@@ -31,7 +33,8 @@ Exit codes:
   123    the program was killed by an exception
   124    the time limit (--timeout) passed
   125    an external page-fault handler failed
-  130    interrupted (Ctrl-C)";
+  130    interrupted (Ctrl-C)
+  137    killed by gdb";
 
 impl Exit {
     /// The code for the shell.
@@ -45,6 +48,7 @@ impl Exit {
             Exit::TimedOut => 124,
             Exit::HandlerFailure => 125,
             Exit::Interrupted => 130,
+            Exit::Killed => 137,
         }
     }
 
@@ -68,6 +72,7 @@ mod tests {
             Exit::TimedOut,
             Exit::HandlerFailure,
             Exit::Interrupted,
+            Exit::Killed,
         ] {
             assert!(
                 HELP.contains(&format!("\n  {}    ", exit.code())),

@@ -1,16 +1,20 @@
 //! `zvmm run`: from arguments to a [`RunConfig`], and from an outcome to messages and an exit code.
 
-use std::{collections::BTreeSet, io::Write, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io::{ErrorKind, Write},
+    time::Duration,
+};
 
 use super::{
     BuiltIn, Exit, Failure, Host,
     args::RunArgs,
     programs,
     stats::Sink,
-    values::{SourceOption, VmoOption},
+    values::{GdbOption, SourceOption, VmoOption},
 };
 use crate::{
-    config::{Grant, NamedVmo, Output, Program, RunConfig, VmoSource},
+    config::{GdbServer, Grant, NamedVmo, Output, Program, RunConfig, VmoSource},
     outcome::End,
     pager::FilePager,
 };
@@ -23,9 +27,11 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let stats = args.stats.take();
     let timeout = args.timeout;
-    let config = config(args, host.programs)?;
+    let gdb = args.gdb.take();
+    let mut config = config(args, host.programs)?;
     check_files(&config)?;
     let sink = Sink::open(stats)?;
+    config.gdb = gdb.map(|place| wait_for_gdb(&place, err)).transpose()?;
     let outcome = (host.run)(config).map_err(Failure::host)?;
     let (exit, message) = conclude(&outcome.end, timeout);
     if let Some(message) = message {
@@ -65,9 +71,33 @@ fn config(args: RunArgs, built_in: &'static [BuiltIn]) -> Result<RunConfig, Fail
         supply: args.supply_policy,
         fault_delay: args.fault_delay,
         core: args.core,
+        gdb: None,
         interactive: true,
         output: Output::Stdout,
     })
+}
+
+/// Listens for gdb, and says where.
+fn wait_for_gdb(place: &GdbOption, err: &mut dyn Write) -> Result<GdbServer, Failure> {
+    let (server, name) = match place {
+        GdbOption::Port(port) => (GdbServer::on_port(*port), format!("port {port}")),
+        GdbOption::Path(path) => (GdbServer::on_path(path), path.display().to_string()),
+    };
+    let server = server.map_err(|error| {
+        let remedy = match error.kind() {
+            ErrorKind::AddrInUse => "It is in use: end who uses it, or name another place.",
+            ErrorKind::PermissionDenied => "Name a place that you may use.",
+            _ => "Name another place.",
+        };
+        Failure::Usage(format!("--gdb: cannot listen at {name}: {error}. {remedy}"))
+    })?;
+    // Whoever waits for the program sees it in the end.
+    let _ = writeln!(
+        err,
+        "zvmm: waiting for gdb: target remote {}",
+        server.address()
+    );
+    Ok(server)
 }
 
 fn grants(grants: Vec<Grant>) -> Result<Vec<Grant>, Failure> {
@@ -158,6 +188,7 @@ fn conclude(end: &End, timeout: Option<Duration>) -> (Exit, Option<String>) {
             )
         }
         End::Interrupted => (Exit::Interrupted, Some("zvmm: interrupted.".into())),
+        End::Killed => (Exit::Killed, Some("zvmm: killed by gdb.".into())),
     }
 }
 

@@ -193,6 +193,7 @@ impl<'a> Outcome<'a> {
             End::GuestKernel(report) => ("guest-kernel", None, Some(report.as_str())),
             End::TimedOut => ("timed-out", None, None),
             End::Interrupted => ("interrupted", None, None),
+            End::Killed => ("killed", None, None),
         };
         Outcome {
             kind,

@@ -1,7 +1,7 @@
 //! Values of options: sizes, times, numbers, VMOs. Every error says what would be right.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::PathBuf,
     time::Duration,
@@ -144,6 +144,30 @@ pub(super) fn memory(text: &str) -> Result<u64, String> {
     Ok(bytes)
 }
 
+/// Where to wait for gdb.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum GdbOption {
+    /// A port of 127.0.0.1.
+    Port(u16),
+    /// A socket in the file system.
+    Path(PathBuf),
+}
+
+/// `PORT` or `unix:PATH`.
+pub(super) fn gdb(text: OsString) -> Result<GdbOption, String> {
+    let bytes = text.as_encoded_bytes();
+    if bytes.starts_with(b"unix:") {
+        let path: PathBuf = OsStr::from_bytes(bytes.get(5..).unwrap_or_default()).into();
+        if path.as_os_str().is_empty() {
+            return Err("the path of the socket is missing behind unix:".into());
+        }
+        return Ok(GdbOption::Path(path));
+    }
+    let port = text.to_str().and_then(|text| text.parse().ok());
+    port.map(GdbOption::Port)
+        .ok_or_else(|| "give a port from 0 to 65535, as 1234, or unix:PATH".into())
+}
+
 /// A resource: `vmex`, `iommu`, `mmio:SIZE`.
 pub(super) fn grant(text: &str) -> Result<Grant, String> {
     match text.split_once(':') {
@@ -281,6 +305,15 @@ mod tests {
                 "that is more than 2^64 bytes",
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn places_to_wait_for_gdb() {
+        assert_eq!(gdb("1234".into()), Ok(GdbOption::Port(1234)));
+        assert_eq!(gdb("unix:a b".into()), Ok(GdbOption::Path("a b".into())));
+        for text in ["", "65536", "-1", ":1234", "unix:", "host:1"] {
+            assert!(gdb(text.into()).is_err(), "{text}");
         }
     }
 

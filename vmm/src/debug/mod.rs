@@ -1,13 +1,16 @@
-//! What is left of a program that crashed, for debuggers.
+//! What debuggers get: a program that runs (`gdb`), and what is left of one that crashed.
 
 mod backtrace;
 mod core_file;
+mod gdb;
 
 use protocol::GeneralRegs;
 use zircon::{ExceptionKind, MappedRun, ThreadId};
 
 pub(crate) use backtrace::backtrace;
 pub(crate) use core_file::CoreFile;
+pub use gdb::GdbServer;
+pub(crate) use gdb::event;
 
 /// A program that an exception ended: its last moment.
 #[derive(Clone, Debug)]
@@ -25,9 +28,13 @@ pub(crate) struct Crash {
 }
 
 impl Crash {
-    /// Number and address of the Unix signal that is the nearest to what happened.
     fn signal(&self) -> (i32, u64) {
-        match &self.kind {
+        Crash::signal_of(&self.kind)
+    }
+
+    /// Number and address of the Unix signal that is the nearest to what happened.
+    fn signal_of(kind: &ExceptionKind) -> (i32, u64) {
+        match kind {
             ExceptionKind::PageFault { address, .. } => (libc::SIGSEGV, *address),
             ExceptionKind::Processor { vector, .. } => match vector {
                 0 | 16 | 19 => (libc::SIGFPE, 0),

@@ -61,7 +61,7 @@ impl Vm {
         Some(report)
     }
 
-    fn parked_registers(&self, thread: ThreadId) -> Option<Registers> {
+    pub(super) fn parked_registers(&self, thread: ThreadId) -> Option<Registers> {
         let mailbox = self.mailbox(self.vcpu_of(thread)?)?;
         match mailbox.lock().calls.get(&thread)? {
             Call::Parked(_, parked) => Some(parked.registers),

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use protocol::boot::{KernelCall, PANIC_RUST};
-use protocol::regs::{FLAGS_ALWAYS, USER_FLAGS};
+use protocol::regs::{FLAGS_ALWAYS, SINGLE_STEP, USER_FLAGS};
 use protocol::syscall::SyscallNumber;
 use protocol::vcpu::register;
 use protocol::{Status, USER_END};
@@ -187,7 +187,8 @@ impl Runner {
         let thread = self.current_thread()?;
         self.vm.stats.first_user_instruction();
         // rcx and r11 are what `sysret` will use. A program that jumped to the entry by itself chose them.
-        self.vcpu.registers_mut().r11 = registers.r11 & USER_FLAGS | FLAGS_ALWAYS;
+        let flags = USER_FLAGS | SINGLE_STEP;
+        self.vcpu.registers_mut().r11 = registers.r11 & flags | FLAGS_ALWAYS;
         let value = if registers.rcx >= USER_END {
             // The thread does not come back, but the register must not reach `sysret` either.
             self.vcpu.registers_mut().rcx = 0;
@@ -195,7 +196,7 @@ impl Runner {
             self.raise(thread, ExceptionKind::Unexplained(what))?;
             0
         } else {
-            self.syscall(thread, &registers)
+            self.syscall(thread, &registers)?
         };
         let drain = self.deliver_urgent()?;
         self.vcpu.answer(value, drain);
@@ -203,7 +204,7 @@ impl Runner {
     }
 
     /// Makes the call; its value, if the thread goes on at once.
-    fn syscall(&mut self, thread: ThreadId, registers: &Registers) -> u64 {
+    fn syscall(&mut self, thread: ThreadId, registers: &Registers) -> Result<u64, RunError> {
         let r = registers;
         let args = [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9, r.r12, r.r13];
         if let Some(number) = SyscallNumber::from_register(r.rax) {
@@ -229,7 +230,12 @@ impl Runner {
         };
         let ended = self.vm.drain(Some(mine));
         if let SyscallOutcome::Done(value) = outcome {
-            return value;
+            if registers.r11 & SINGLE_STEP != 0 {
+                // `sysret` would trap only after the instruction behind it.
+                let (vector, error) = (1, 0);
+                self.raise(thread, ExceptionKind::Processor { vector, error })?;
+            }
+            return Ok(value);
         }
         let ended = match (token, ended) {
             (Some(_), None) => {
@@ -247,7 +253,7 @@ impl Runner {
             (None, _) if outcome == SyscallOutcome::Restart => Some(OpResult::Restart),
             (None, _) => None,
         };
-        match ended {
+        Ok(match ended {
             Some(OpResult::Returned(value)) => value,
             Some(OpResult::Restart) => {
                 // The thread will be stopped; when it goes on, it executes `syscall` again.
@@ -256,7 +262,7 @@ impl Runner {
             }
             // Parked or ended: nobody reads it.
             _ => Status::INTERNAL.to_register(),
-        }
+        })
     }
 
     fn on_kernel_call(&mut self, call: KernelCall, since: Instant) -> Result<(), RunError> {

@@ -4,6 +4,7 @@
 //! never worked on while one is held.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
@@ -51,6 +52,8 @@ pub struct Vm {
     pub(super) program: ProcessId,
     began: Instant,
     pub(super) host: Box<dyn HostSide>,
+    /// An eventfd, if there may be a debugger.
+    pub(super) debug_event: Option<OwnedFd>,
     end: Mutex<Option<End>>,
     stopped: AtomicBool,
 }
@@ -80,6 +83,7 @@ pub(crate) struct Parts {
     pub stats: Arc<Stats>,
     pub program: ProcessId,
     pub host: Box<dyn HostSide>,
+    pub debug_event: Option<OwnedFd>,
 }
 
 /// Locks a mutex whose data stays consistent whatever its holder did.
@@ -108,6 +112,7 @@ impl Vm {
             program: parts.program,
             began: Instant::now(),
             host: parts.host,
+            debug_event: parts.debug_event,
             end: Mutex::default(),
             stopped: AtomicBool::new(false),
         })
@@ -214,6 +219,7 @@ impl Vm {
             mailbox.wake();
         }
         self.host.ended();
+        self.tell_debugger();
     }
 
     /// Whether the run is over.

@@ -113,6 +113,18 @@ impl Vm {
         }
     }
 
+    /// Brings in content that nobody has asked for, if this VMM can read it; it may have to wait for the host.
+    pub(super) fn fetch(&self, pages: Pages) {
+        let host = lock(&self.host_vmos).get(&pages.vmo).cloned();
+        if let Some(Provider::Reads(reads)) = host.as_deref().map(|host| &host.provider) {
+            let (end, mut buffer) = (pages.range().end, Vec::new());
+            if let Err(error) = self.read_and_supply(reads, pages, end, &mut buffer, Wait::Allowed)
+            {
+                log::info!("VMO {}, page {}: {error:?}", pages.vmo.0, pages.first);
+            }
+        }
+    }
+
     /// Reads what was asked for, or hands it to its pager.
     fn answer(&self, host: &Arc<HostVmo>, pages: Pages) {
         match &host.provider {

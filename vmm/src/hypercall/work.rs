@@ -86,6 +86,7 @@ impl Vm {
                 self.post(thread, Item::SetBase { thread, gs, value }, from);
             }
             Work::StopThread(thread) => self.post(thread, Item::Stop(thread), from),
+            Work::DebugEvent => self.tell_debugger(),
             Work::GoThread(thread, registers) => {
                 self.post(thread, Item::Go(thread, registers), from);
             }
@@ -152,6 +153,7 @@ impl Vm {
             | Work::Sized { .. }
             | Work::SetBase { .. }
             | Work::StopThread(_)
+            | Work::DebugEvent
             | Work::GoThread(..)
             | Work::EndThread(_)
             | Work::Exception(_)

@@ -16,7 +16,9 @@ use std::time::Duration;
 use protocol::{
     Rights, STARTUP_VERSION, StartupHandle, StartupHeader, Status, startup_handle_name,
 };
-use zircon::{JobPolicy, Kernel, MappedRun, NewProcess, ObjectRef, ProcessId, ResourceKind, VmoId};
+use zircon::{
+    JobPolicy, Kernel, MappedRun, NewProcess, ObjectRef, ProcessId, ResourceKind, Running, VmoId,
+};
 
 use super::elf::{self, ElfError, Image, Segment};
 use crate::config::{FileMode, Grant, NamedVmo, Program, RunConfig, VmoSource};
@@ -90,6 +92,7 @@ pub(crate) fn load(kernel: &mut Kernel, config: &RunConfig) -> Result<Loaded, Lo
         supply: config.supply,
         delay: None,
         host_vmos: BTreeMap::new(),
+        debugged: config.gdb.is_some(),
     };
     for segment in &image.segments {
         loader.segment(segment, &source)?;
@@ -119,6 +122,10 @@ pub(crate) fn load(kernel: &mut Kernel, config: &RunConfig) -> Result<Loaded, Lo
     let page = startup_page(&name, &config.args, &handles)?;
     loader.startup(page)?;
     let Loader { host_vmos, .. } = loader;
+    if config.gdb.is_some() {
+        // Held at its first instruction.
+        kernel.debug(0, new.process, Running::Nobody);
+    }
     kernel
         .start_thread(new.thread, image.entry, STACK_TOP, (STARTUP, 0))
         .map_err(|status| core("the first thread", status))?;
@@ -161,6 +168,8 @@ struct Loader<'a> {
     supply: SupplyPolicy,
     delay: Option<Duration>,
     host_vmos: BTreeMap<VmoId, Arc<HostVmo>>,
+    /// A debugger may write to the program's text.
+    debugged: bool,
 }
 
 impl Loader<'_> {
@@ -245,7 +254,8 @@ impl Loader<'_> {
             (false, true) => "program text",
             (false, false) => "program rodata",
         };
-        let vmo = self.host_vmo(name, Arc::new(pager), segment.write)?;
+        let writable = segment.write || segment.execute && self.debugged;
+        let vmo = self.host_vmo(name, Arc::new(pager), writable)?;
         self.map(vmo, segment.pages().start, segment.write, segment.execute)
     }
 

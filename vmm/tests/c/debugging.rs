@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::{Desk, skips_kvm};
 
 /// Whether gdb is there; what needs it is left out otherwise.
-fn has_gdb() -> bool {
+pub(crate) fn has_gdb() -> bool {
     let has = Command::new("gdb").arg("--version").output().is_ok();
     if !has {
         eprintln!("skipped: there is no gdb (Debian: apt-get install gdb)");
@@ -15,7 +15,7 @@ fn has_gdb() -> bool {
 }
 
 /// What gdb prints, on both of its outputs, for these commands.
-fn gdb(desk: &Desk, files: &str, commands: &[&str]) -> String {
+pub(crate) fn gdb(desk: &Desk, files: &str, commands: &[&str]) -> String {
     let mut command = desk.command("gdb -nx -batch");
     for line in commands {
         command.args(["-ex", line]);
@@ -27,7 +27,7 @@ fn gdb(desk: &Desk, files: &str, commands: &[&str]) -> String {
 }
 
 #[track_caller]
-fn has(said: &str, parts: &[&str]) {
+pub(crate) fn has(said: &str, parts: &[&str]) {
     for part in parts {
         assert!(said.contains(part), "no {part:?} in:\n{said}");
     }

@@ -8,6 +8,7 @@
 )]
 
 mod debugging;
+mod gdb;
 
 use std::{
     fs,
