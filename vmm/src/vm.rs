@@ -154,6 +154,7 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
         bytes,
         mapped_at: host..host + bytes,
     };
+    vm.end_reading();
     let (reclaimed, peak) = vm.reclaimed();
     let reclaim = Reclaim {
         limit_pages: config.memory.map(|bytes| bytes / protocol::PAGE_SIZE),

@@ -6,6 +6,7 @@
 //! read into a buffer, installed, and published, in runs of at most [`RUN`] pages. What is read ahead of a request may fail
 //! without anybody noticing; what was asked for fails the request.
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use protocol::{PAGE_SIZE, Status};
-use zircon::Pages;
+use zircon::{Pages, VmoId};
 
 use super::shared::{Vm, lock};
 use crate::pager::{
@@ -75,6 +76,16 @@ impl HostVmo {
     }
 }
 
+impl HostVmo {
+    /// Pages that were read ahead, and that nobody has shown to be of use so far.
+    pub fn unproven(&self) -> u64 {
+        match &self.provider {
+            Provider::Reads(reads) => lock(&reads.ahead).unproven(),
+            Provider::Answers(_) => 0,
+        }
+    }
+}
+
 impl Reads {
     /// Asks the pager. One that panics, or would block where it may, has failed: the request must not stay open.
     fn read(&self, offset: u64, buffer: &mut [u8], wait: Wait) -> Result<(), ReadError> {
@@ -113,6 +124,13 @@ impl Vm {
         }
     }
 
+    /// Nobody reads any more: what was read ahead and not shown to be of use never will be.
+    pub(crate) fn end_reading(&self) {
+        for (_, host) in std::mem::take(&mut *lock(&self.host_vmos)) {
+            self.stats.in_vain(host.unproven());
+        }
+    }
+
     /// Brings in content that nobody has asked for, if this VMM can read it; it may have to wait for the host.
     pub(super) fn fetch(&self, pages: Pages) {
         let host = lock(&self.host_vmos).get(&pages.vmo).cloned();
@@ -131,12 +149,25 @@ impl Vm {
             Provider::Reads(reads) => {
                 // What is read ahead never makes needed pages go.
                 let room = self.core().room_left();
-                let end = host.pages.min(pages.range().end.saturating_add(room));
-                let plan = lock(&reads.ahead).plan(pages.range(), end);
-                self.serve(host, reads, pages, plan.end, Wait::Never);
+                let plan = lock(&reads.ahead).plan(pages.range(), host.pages, room);
+                self.stats.in_vain(plan.in_vain);
+                self.serve(host, reads, pages, plan.run.end, Wait::Never);
+                for run in plan.others() {
+                    if self.serve_unasked(reads, pages.vmo, run).is_err() {
+                        break;
+                    }
+                }
             }
             Provider::Answers(pager) => self.ask(pager.as_ref(), pages),
         }
+    }
+
+    /// Supplies pages that will be asked for, as far as that needs no waiting.
+    fn serve_unasked(&self, reads: &Reads, vmo: VmoId, run: Range<u64>) -> Result<(), ReadError> {
+        let (first, count) = (run.start, run.end - run.start);
+        let mut buffer = Vec::new();
+        let run = Pages { vmo, first, count };
+        self.read_and_supply(reads, run, first, &mut buffer, Wait::Never)
     }
 
     /// Hands a request to a pager, in parts of at most [`RUN`] pages.

@@ -177,7 +177,10 @@ impl Vm {
 
     /// Gives back what a VMO that is no more held.
     fn free(&self, vmo: VmoId) {
-        lock(&self.host_vmos).remove(&vmo);
+        let host = lock(&self.host_vmos).remove(&vmo);
+        if let Some(host) = host {
+            self.stats.in_vain(host.unproven());
+        }
         // At the end of a run vCPUs may still use the addresses; the process's end frees them.
         if !self.is_stopped()
             && let Err(error) = self.memory.destroy(vmo)

@@ -61,8 +61,10 @@ pub struct Pages {
     pub requested: u64,
     /// Pages supplied because they were asked for.
     pub supplied_demand: u64,
-    /// Pages supplied ahead of a sequential reader.
+    /// Pages supplied ahead of readers.
     pub supplied_ahead: u64,
+    /// Those of them whose reader never came as far as they reach.
+    pub ahead_in_vain: u64,
 }
 
 /// The limit on pages of VMOs (`--memory`), and what was done to keep it.
@@ -145,10 +147,11 @@ impl Display for Report {
         let requested = format!("{} for {} pages", pages.requests, pages.requested);
         row("page requests", &requested)?;
         let supplied = format!(
-            "{} ({} asked for, {} ahead)",
+            "{} ({} asked for, {} ahead, {} in vain)",
             pages.supplied_demand.saturating_add(pages.supplied_ahead),
             pages.supplied_demand,
-            pages.supplied_ahead
+            pages.supplied_ahead,
+            pages.ahead_in_vain
         );
         row("pages supplied", &supplied)?;
         let reclaim = &self.reclaim;
@@ -324,6 +327,7 @@ mod tests {
                 requested: 9,
                 supplied_demand: 9,
                 supplied_ahead: 55,
+                ahead_in_vain: 7,
             },
             reclaim: Reclaim {
                 limit_pages: Some(16_384),
@@ -363,7 +367,7 @@ mod tests {
 time to first user instruction  12.35 ms (9.00 ms of it in the run)
 wall time                       1.234 s
 page requests                   5 for 9 pages
-pages supplied                  64 (9 asked for, 55 ahead)
+pages supplied                  64 (9 asked for, 55 ahead, 7 in vain)
 most pages of VMOs              64 MiB counted, 63 MiB seen
 limit on pages of VMOs          64 MiB
 pages evicted                   1000 (3 more were written to)
@@ -397,6 +401,7 @@ VMOs                                    koid    resident        size
         assert_eq!(json["exits"][0]["per_vcpu"][1], 20);
         assert_eq!(json["hypercalls"]["port_wait"], 27);
         assert_eq!(json["pages"]["supplied_ahead"], 55);
+        assert_eq!(json["pages"]["ahead_in_vain"], 7);
         assert_eq!(json["reclaim"]["evicted"], 1_000);
         assert_eq!(json["reclaim"]["peak_sampled_pages"], 16_128);
         assert_eq!(json["faults"]["p99_ns"], 31_000);

@@ -88,6 +88,7 @@ pub struct Stats {
     requested: AtomicU64,
     supplied_demand: AtomicU64,
     supplied_ahead: AtomicU64,
+    in_vain: AtomicU64,
 }
 
 /// One vCPU's counters. Two vCPUs share no cache line, nor a pair that the processor fetches together.
@@ -133,6 +134,7 @@ impl Stats {
             requested: AtomicU64::new(0),
             supplied_demand: AtomicU64::new(0),
             supplied_ahead: AtomicU64::new(0),
+            in_vain: AtomicU64::new(0),
         }
     }
 
@@ -186,6 +188,11 @@ impl Stats {
         self.first_user_instruction.get_or_init(Instant::now);
     }
 
+    /// Pages that were supplied ahead turned out to be in vain, as far as can be told.
+    pub fn in_vain(&self, pages: u64) {
+        add(&self.in_vain, pages);
+    }
+
     /// Pages supplied so far.
     pub(super) fn pages_supplied(&self) -> u64 {
         self.supplied_demand
@@ -223,6 +230,7 @@ impl Stats {
                 requested: self.requested.load(Relaxed),
                 supplied_demand: self.supplied_demand.load(Relaxed),
                 supplied_ahead: self.supplied_ahead.load(Relaxed),
+                ahead_in_vain: self.in_vain.load(Relaxed),
             },
             reclaim,
             faults: self.faults(),
@@ -332,7 +340,8 @@ mod tests {
                 requests: 2,
                 requested: 17,
                 supplied_demand: 17,
-                supplied_ahead: 3
+                supplied_ahead: 3,
+                ahead_in_vain: 0
             }
         );
         assert!(report.times.first_user_instruction_since_run_ns.unwrap() <= report.times.wall_ns);

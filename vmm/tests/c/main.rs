@@ -9,6 +9,7 @@
 
 mod debugging;
 mod gdb;
+mod readers;
 
 use std::{
     fs,
