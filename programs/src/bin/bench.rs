@@ -8,6 +8,7 @@
 //! | `supply PAGES COUNT` | `zx_pager_supply_pages` of so many pages |
 //! | `many VMOS SEED COUNT NAME` | as `read`, with so many other VMOs there |
 //! | `clone PAGES COUNT` | `zx_vmo_create_child` (a snapshot) of a VMO of so many pages, none of which is there |
+//! | `service COUNT` | the first load of COUNT pages of a pager's VMO, which another thread answers for |
 //! | `exit` | nothing |
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
@@ -16,8 +17,8 @@ use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use programs::{Random, number};
 use zx::{
-    Mapping, PAGE_SIZE, Pager, Port, Startup, Status, Unowned, Vmo, VmoChildOptions, VmoOp,
-    VmoOptions, time,
+    AsHandleRef, Mapping, PAGE_SIZE, PageRequestCommand, Pager, Port, Startup, Status, Unowned,
+    Vmo, VmoChildOptions, VmoOp, VmoOptions, time,
 };
 
 zx::entry!(run);
@@ -37,6 +38,7 @@ fn run(startup: &Startup<'_>) -> i32 {
         (Some("clone"), Some(pages), Some(count)) => clone(pages, count as usize),
         (Some("null"), Some(count), _) => null(count as usize),
         (Some("supply"), Some(pages), Some(count)) => supply(pages, count as usize),
+        (Some("service"), Some(count), _) => service(count as usize),
         (Some("exit"), ..) => Ok(()),
         _ => Err(Status::INVALID_ARGS),
     };
@@ -233,5 +235,43 @@ fn clone(pages: u64, count: usize) -> Result<(), Status> {
         cycles_of.set(at, (cycles() - begun) as usize);
         drop(child);
     }
+    cycles_of.print(count)
+}
+
+/// Faults of this thread that another one answers, by moving a page out of memory of its own for each.
+fn service(count: usize) -> Result<(), Status> {
+    let length = count * PAGE;
+    let (pager, port, aux) = (
+        Pager::create()?,
+        Port::create()?,
+        Vmo::create(length as u64)?,
+    );
+    let vmo = pager.create_vmo(VmoOptions::empty(), &port, 1, length as u64)?;
+    aux.op_range(VmoOp::Commit, 0..length as u64)?;
+    let mapping = Mapping::read_only(&vmo, 0, length)?;
+    let [its_pager, its_port] = [pager.raw_handle(), port.raw_handle()];
+    let its_vmo = vmo.raw_handle();
+    let answer = move || -> Result<(), Status> {
+        let pager = Unowned::<Pager>::from_raw(its_pager);
+        let (port, vmo) = (
+            Unowned::<Port>::from_raw(its_port),
+            Unowned::<Vmo>::from_raw(its_vmo),
+        );
+        loop {
+            let packet = port.wait(time::TIME_INFINITE)?;
+            if packet.command() == PageRequestCommand::Complete as u16 {
+                return Ok(());
+            }
+            let range = packet.offset()..packet.offset() + packet.length();
+            pager.supply_pages(&vmo, range, &aux, packet.offset())?;
+        }
+    };
+    let thread = zx::thread::spawn("service", answer)?;
+    let cycles_of = Numbers::new(count)?;
+    for at in 0..count {
+        cycles_of.set(at, timed(mapping.base() + at * PAGE, false));
+    }
+    pager.detach_vmo(&vmo)?;
+    thread.join(time::after_millis(PATIENCE_MILLIS))??;
     cycles_of.print(count)
 }

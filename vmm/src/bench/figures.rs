@@ -73,6 +73,7 @@ impl Ground {
         figures.push(self.sequential(adaptive, 64, SupplyPolicy::Adaptive, 1.25));
         let both = &[(Statistic::Mean, Some(1.15)), (Statistic::P50, None)];
         figures.push(self.random(3, "PageInBlobRandom/2 vCPUs, 2 VMOs", 2, &[0, 1], both));
+        figures.extend(self.services());
         figures.push(self.null());
         figures.push(self.start());
         figures.extend([1, 16, 256].map(|pages| self.supply(pages)));
@@ -275,7 +276,7 @@ impl Ground {
         }
     }
 
-    fn calls(&self, args: Vec<String>) -> Ours {
+    pub(super) fn calls(&self, args: Vec<String>) -> Ours {
         Ours {
             args,
             vmos: Vec::new(),
@@ -292,7 +293,7 @@ impl Ground {
 const P50_P99: &[(Statistic, Option<f64>)] =
     &[(Statistic::P50, Some(1.10)), (Statistic::P99, None)];
 
-fn args<const W: usize, const N: usize>(
+pub(super) fn args<const W: usize, const N: usize>(
     words: [&str; W],
     numbers: [u64; N],
     vmos: usize,

@@ -14,6 +14,7 @@ pub mod floor;
 mod noise;
 mod plot;
 mod report;
+mod service;
 mod side;
 mod stats;
 
@@ -39,7 +40,7 @@ pub struct BenchConfig {
 }
 
 /// The numbers of the figures.
-pub const FIGURES: [u32; 8] = [1, 2, 3, 6, 7, 9, 10, 11];
+pub const FIGURES: [u32; 9] = [1, 2, 3, 5, 6, 7, 9, 10, 11];
 
 /// Pages of the sample file.
 const PAGES: u64 = 16_384;

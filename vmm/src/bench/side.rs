@@ -217,7 +217,7 @@ pub fn calls(
     ))
 }
 
-fn observed(cycles: &[Vec<u32>], nanoseconds: f64, work: Work) -> Observation {
+pub(super) fn observed(cycles: &[Vec<u32>], nanoseconds: f64, work: Work) -> Observation {
     let all = cycles.iter().flatten();
     let samples = all.map(|cycles| f64::from(*cycles) * nanoseconds).collect();
     Observation { samples, work }

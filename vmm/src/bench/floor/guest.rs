@@ -98,8 +98,8 @@ global_asm!(
 /// A piece of guest code.
 #[derive(Clone, Copy, Debug)]
 pub struct Code {
-    start: *const u8,
-    end: *const u8,
+    pub(super) start: *const u8,
+    pub(super) end: *const u8,
 }
 
 impl Code {
@@ -122,6 +122,7 @@ macro_rules! codes {
         )*
     };
 }
+pub(super) use codes;
 
 codes! {
     /// Reads a byte at each address.

@@ -12,6 +12,8 @@
 
 pub mod guest;
 mod pages;
+pub mod service;
+mod switch;
 
 use std::fs::File;
 use std::io;
@@ -202,7 +204,7 @@ impl Floor {
         };
         sregs.idt = kvm_dtable {
             base: IDT,
-            limit: 16 * 32 - 1,
+            limit: 16 * 33 - 1,
             ..kvm_dtable::default()
         };
         sregs.cr0 = 0x8001_0033;
