@@ -2,22 +2,10 @@
 
 use protocol::{
     boot::KernelCall,
-    vcpu::{NO_THREAD, ThreadContext, VcpuArea},
+    vcpu::{ThreadContext, VcpuArea},
 };
 
 use crate::queue::RunQueue;
-
-/// Values of [`ThreadContext::state`].
-pub mod state {
-    /// No thread in this slot.
-    pub const FREE: u32 = 0;
-    /// In the run queue.
-    pub const READY: u32 = 1;
-    /// The current thread.
-    pub const RUNNING: u32 = 2;
-    /// Waiting for `Complete` or `Resume`.
-    pub const PARKED: u32 = 3;
-}
 
 /// The first page of a vCPU's area: what is shared with the VMM, then what is the kernel's own.
 #[derive(Debug)]
@@ -39,8 +27,6 @@ const _: () = assert!(
 pub struct Local {
     /// Threads that are ready.
     pub queue: RunQueue,
-    /// Slot whose x87/SSE state is in the registers, or [`NO_THREAD`].
-    pub fx_owner: u32,
     /// Root of the boot page tables, which belong to no process.
     pub boot_cr3: u64,
 }
@@ -50,7 +36,6 @@ impl Local {
     pub const fn new(boot_cr3: u64) -> Self {
         Self {
             queue: RunQueue::new(),
-            fx_owner: NO_THREAD,
             boot_cr3,
         }
     }

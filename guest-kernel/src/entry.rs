@@ -114,6 +114,7 @@ global_asm!(
         mov r15, [rax + 120]
         mov rax, [rax]
         swapgs
+    resume_iretq:
         iretq
 
     save_interrupted:                       // stack: vector, error code, rip, cs, rflags, rsp, ss
@@ -170,6 +171,7 @@ global_asm!(
         .quad vector_\number
     .endr
         .quad page_fault_landing
+        .quad resume_iretq
     .text
     "#,
     start = sym hardware::start,

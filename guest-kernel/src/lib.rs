@@ -17,4 +17,4 @@ pub mod schedule;
 #[cfg(test)]
 mod testing;
 
-pub use cpu::{Cpu, CpuPage, Local, state};
+pub use cpu::{Cpu, CpuPage, Local};

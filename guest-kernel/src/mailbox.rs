@@ -4,10 +4,10 @@ use core::sync::atomic::{Ordering, compiler_fence};
 
 use protocol::{
     boot::KernelCall,
-    vcpu::{Entry, EntryKind, NO_THREAD, register},
+    vcpu::{Entry, EntryKind, NO_THREAD, register, state},
 };
 
-use crate::{Cpu, state};
+use crate::Cpu;
 
 /// Carries out everything the mailbox holds, and asks for more while the VMM has more.
 pub fn drain(cpu: &mut impl Cpu) {
@@ -61,9 +61,9 @@ fn apply(cpu: &mut impl Cpu, entry: Entry) {
         }
         Some(EntryKind::Kill) => {
             take_off(cpu, slot, state::FREE);
-            let local = &mut cpu.page().local;
-            if local.fx_owner == slot {
-                local.fx_owner = NO_THREAD;
+            let area = &mut cpu.page().area;
+            if area.fx_owner == slot {
+                area.fx_owner = NO_THREAD;
             }
         }
         Some(EntryKind::Link) => cpu.write_link(a, b),
@@ -107,7 +107,7 @@ fn set_base(cpu: &mut impl Cpu, slot: u32, base: u64, gs: bool) {
     } else {
         context.fs_base = base;
     }
-    if cpu.page().local.fx_owner == slot {
+    if cpu.page().area.fx_owner == slot {
         if gs {
             cpu.load_gs_base(base);
         } else {

@@ -1,8 +1,6 @@
 //! The run queue: first in, first out, linked through [`ThreadContext::next`].
 
-use protocol::vcpu::{NO_THREAD, ThreadContext};
-
-use crate::state;
+use protocol::vcpu::{NO_THREAD, ThreadContext, state};
 
 /// Ready threads in the order they will run. A slot is in the queue exactly while its state is `READY`.
 #[derive(Debug)]

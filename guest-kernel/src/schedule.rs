@@ -1,8 +1,8 @@
 //! Choosing the next thread and loading what differs from the one before.
 
-use protocol::vcpu::NO_THREAD;
+use protocol::vcpu::{NO_THREAD, state};
 
-use crate::{Cpu, mailbox, state};
+use crate::{Cpu, mailbox};
 
 /// Drains the mailbox until some thread can run, makes it the current one and returns its slot.
 ///
@@ -51,7 +51,7 @@ fn load(cpu: &mut impl Cpu, slot: u32) {
     if core::mem::replace(&mut cpu.page().area.cr3, root) != root {
         cpu.load_cr3(root);
     }
-    let owner = core::mem::replace(&mut cpu.page().local.fx_owner, slot);
+    let owner = core::mem::replace(&mut cpu.page().area.fx_owner, slot);
     if owner == slot {
         return;
     }

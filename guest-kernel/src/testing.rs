@@ -73,7 +73,7 @@ impl TestCpu {
             mailbox_len: 0,
             mailbox_more: 0,
             index: 0,
-            reserved: 0,
+            fx_owner: NO_THREAD,
             mailbox: [Entry::default(); MAILBOX_ENTRIES],
         };
         Self {

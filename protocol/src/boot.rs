@@ -95,6 +95,8 @@ pub struct ImageHeader {
     /// raises a page fault: the stub recognises this and goes on as a system call. On hardware KVM the VMM installs
     /// the one in `vectors`.
     pub landing: u64,
+    /// Address of the `iretq` with which the kernel goes back to ring 3.
+    pub iretq: u64,
 }
 
 const _: () = {
@@ -109,6 +111,10 @@ const _: () = {
     );
     assert!(
         offset_of!(ImageHeader, landing) == 48 + 8 * VECTORS,
+        "the kernel's assembly fills the header by offset"
+    );
+    assert!(
+        offset_of!(ImageHeader, iretq) == 56 + 8 * VECTORS,
         "the kernel's assembly fills the header by offset"
     );
 };

@@ -7,7 +7,8 @@
 //! +0x8000     MAX_THREADS x ThreadContext
 //! ```
 //! The VMM writes to an area only while its vCPU is out of the guest (on that vCPU's own thread), so no field needs an
-//! atomic access. A mailbox batch is written when the previous one has been drained (`mailbox_len` = 0); if more is
+//! atomic access. Where the current thread waits and all that is to be done is to run another one, the VMM switches between the two
+//! by itself and leaves area and contexts as the kernel would have. A mailbox batch is written when the previous one has been drained (`mailbox_len` = 0); if more is
 //! waiting than fits, `mailbox_more` is set and the kernel asks again with [`crate::boot::KernelCall::Mailbox`].
 
 use crate::GeneralRegs;
@@ -51,8 +52,8 @@ pub struct VcpuArea {
     pub mailbox_more: u32,
     /// Number of this vCPU.
     pub index: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Slot of the thread whose x87 and SSE state is in the registers, or [`NO_THREAD`].
+    pub fx_owner: u32,
     /// The batch.
     pub mailbox: [Entry; MAILBOX_ENTRIES],
 }
@@ -122,7 +123,7 @@ impl EntryKind {
 /// A thread's state while it does not run: all registers a program can see.
 ///
 /// The VMM fills a free slot before it sends the first `Resume`; after that the kernel owns it, but for the time that the
-/// thread is stopped (see [`EntryKind::Stop`]).
+/// thread is stopped (see [`EntryKind::Stop`]) and for switches that the VMM makes itself.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub struct ThreadContext {
@@ -138,7 +139,7 @@ pub struct ThreadContext {
     pub gs_base: u64,
     /// Page-table root of the thread's process (guest-physical).
     pub cr3: u64,
-    /// The kernel's: 0 free, 1 ready (queued), 2 running, 3 parked.
+    /// One of [`state`].
     pub state: u32,
     /// The kernel's: next slot in the run queue.
     pub next: u32,
@@ -206,6 +207,18 @@ impl ThreadContext {
         (self.rip, self.rflags) = (r.rip, r.rflags);
         (self.fs_base, self.gs_base) = (r.fs_base, r.gs_base);
     }
+}
+
+/// Values of [`ThreadContext::state`].
+pub mod state {
+    /// No thread in this slot.
+    pub const FREE: u32 = 0;
+    /// In the run queue.
+    pub const READY: u32 = 1;
+    /// The current thread.
+    pub const RUNNING: u32 = 2;
+    /// Waiting for `Complete` or `Resume`.
+    pub const PARKED: u32 = 3;
 }
 
 /// Indices into [`ThreadContext::registers`], in the hardware's own numbering.

@@ -48,6 +48,15 @@ pub(super) enum Item {
 }
 
 impl Item {
+    /// The thread that goes on, and the value of its system call, if that is all the item is about.
+    fn goes_on(&self) -> Option<(ThreadId, Option<u64>)> {
+        match *self {
+            Item::Complete(thread, value) => Some((thread, Some(value))),
+            Item::Resume(thread) => Some((thread, None)),
+            _ => None,
+        }
+    }
+
     /// Whether the guest kernel has to see the item before the current thread goes on. A thread that becomes runnable can wait
     /// until the current one waits itself, or until the tick takes the vCPU from it.
     fn is_urgent(&self) -> bool {
@@ -71,6 +80,16 @@ pub(super) enum Call {
     Restart(u64),
 }
 
+/// What is posted.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Next {
+    Nothing,
+    /// Threads that wait go on, this one first, with that value of its system call.
+    GoesOn(ThreadId, Option<u64>),
+    /// Something else, too.
+    Else,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub items: VecDeque<Item>,
@@ -83,6 +102,25 @@ impl State {
     /// Whether an item cannot wait.
     pub fn is_urgent(&self) -> bool {
         self.items.iter().any(Item::is_urgent)
+    }
+
+    /// Whether `thread` is to wait, and all other items make threads that wait go on.
+    pub fn only_parks(&self, thread: ThreadId) -> bool {
+        let parks = |item: &Item| matches!(item, Item::Park(parked) if *parked == thread);
+        let mut others = self.items.iter().filter(|item| !parks(item));
+        self.items.iter().any(parks) && others.all(|item| item.goes_on().is_some())
+    }
+
+    /// What comes next for a vCPU whose current thread is to wait.
+    pub fn next(&self) -> Next {
+        let mut all = self.items.iter().map(Item::goes_on);
+        match all.next() {
+            None => Next::Nothing,
+            Some(Some((thread, value))) if all.all(|item| item.is_some()) => {
+                Next::GoesOn(thread, value)
+            }
+            Some(_) => Next::Else,
+        }
     }
 }
 

@@ -24,6 +24,7 @@ mod shared;
 mod slots;
 mod spaces;
 mod supply;
+mod switch;
 mod work;
 
 pub use run::RunError;

@@ -20,7 +20,7 @@ use super::shared::{Vm, lock};
 use super::slots::Slots;
 use super::spaces::Acknowledged;
 use super::work::{Mine, Parked};
-use crate::machine::{Exit, Injection, MachineError, Registers, Vcpu};
+use crate::machine::{Exit, Injection, Left, MachineError, Registers, Vcpu};
 use crate::observe::ExitKind;
 use crate::outcome::End;
 
@@ -47,7 +47,7 @@ pub(crate) struct Runner {
     pub(super) decoder: OperandDecoder,
     pub(super) puzzle: Puzzle,
     pub(super) known_code: KnownCode,
-    slots: Slots,
+    pub(super) slots: Slots,
     /// Links were posted that the guest may not have written yet.
     pub(super) linking: bool,
 }
@@ -120,7 +120,9 @@ impl Runner {
                 Exit::Halt => self.on_halt()?,
                 Exit::Fault { gpa } => {
                     self.on_fault(gpa, since)?;
-                    self.interrupt()?;
+                    if !self.switch(Left::Instruction)? {
+                        self.interrupt()?;
+                    }
                 }
                 Exit::Mmio { gpa, access } => {
                     self.on_mmio(gpa, access, since)?;
@@ -198,6 +200,9 @@ impl Runner {
         } else {
             self.syscall(thread, &registers)?
         };
+        if self.switch(Left::Syscall)? {
+            return Ok(());
+        }
         let drain = self.deliver_urgent()?;
         self.vcpu.answer(value, drain);
         Ok(())
@@ -374,12 +379,17 @@ impl Runner {
         if self.deliver()? {
             return Ok(());
         }
+        self.wait_for_items();
+        self.deliver()?;
+        Ok(())
+    }
+
+    /// Waits until something is posted or the VM stops.
+    pub(super) fn wait_for_items(&self) {
         let vm = &self.vm;
         if let Some(mailbox) = vm.mailbox(self.index) {
             mailbox.wait(|| vm.is_stopped());
         }
-        self.deliver()?;
-        Ok(())
     }
 
     fn on_kick(&mut self) -> Result<(), RunError> {

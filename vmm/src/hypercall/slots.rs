@@ -52,6 +52,11 @@ impl Slots {
         self.of.get(&thread).copied()
     }
 
+    /// Whether the thread is stopped or about to be.
+    pub fn is_stopped(&self, thread: ThreadId) -> bool {
+        self.stopped.contains(&thread)
+    }
+
     /// Every thread with its slot.
     pub fn iter(&self) -> impl Iterator<Item = (ThreadId, u32)> {
         self.of.iter().map(|(thread, slot)| (*thread, *slot))

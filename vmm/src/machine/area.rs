@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use protocol::{
     GeneralRegs,
-    boot::{VCPU_AREAS, VCPU_STRIDE},
+    boot::{KERNEL_BASE, VCPU_AREAS, VCPU_STRIDE},
     vcpu::{CONTEXTS, Entry, MAILBOX_ENTRIES, MAX_THREADS, NO_THREAD, ThreadContext, VcpuArea},
 };
 
@@ -54,6 +54,25 @@ impl Area {
     /// See [`Area::current_slot`].
     pub fn runnable(&self) -> Result<u32, MachineError> {
         self.ram.read(field!(self, runnable))
+    }
+
+    /// Slot of the thread whose x87 and SSE state the processor holds, or [`NO_THREAD`].
+    ///
+    /// # Errors
+    /// See [`Area::current_slot`].
+    pub fn fx_owner(&self) -> Result<u32, MachineError> {
+        self.ram.read(field!(self, fx_owner))
+    }
+
+    /// Makes the thread in `slot` the current one; its x87 and SSE state is in the processor.
+    ///
+    /// # Errors
+    /// See [`Area::context`].
+    pub fn set_current(&self, slot: u32) -> Result<(), MachineError> {
+        let context = KERNEL_BASE + self.context_address(slot)?;
+        self.ram.write(field!(self, current), &context)?;
+        self.ram.write(field!(self, current_slot), &slot)?;
+        self.ram.write(field!(self, fx_owner), &slot)
     }
 
     /// The page-table root that is loaded.

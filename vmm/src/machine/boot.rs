@@ -168,6 +168,7 @@ pub(super) fn prepare_vcpu(ram: &Ram, index: u32) -> Result<(), MachineError> {
     head.contexts = area + CONTEXTS;
     head.cr3 = BOOT_ROOT;
     head.current_slot = NO_THREAD;
+    head.fx_owner = NO_THREAD;
     head.index = index;
     ram.write(area_base(index), &head)
 }

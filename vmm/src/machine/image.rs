@@ -138,6 +138,7 @@ impl<'a> KernelImage<'a> {
             header.syscall_entry,
             header.syscall_out,
             header.landing,
+            header.iretq,
         ];
         for address in named.into_iter().chain(header.vectors) {
             if !image.is_code(address) {
@@ -220,6 +221,7 @@ fn parse_header(bytes: &[u8]) -> Result<ImageHeader, ImageError> {
         syscall_out_end,
         vectors,
         landing: next()?,
+        iretq: next()?,
     })
 }
 

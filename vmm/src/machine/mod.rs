@@ -33,5 +33,5 @@ pub use image::{ImageError, KernelImage};
 pub use kick::KickHandle;
 pub use kvm_bindings::kvm_regs as Registers;
 pub use ram::Ram;
-pub use vcpu::{Injection, SegmentBases, Vcpu};
+pub use vcpu::{Injection, Left, SegmentBases, Vcpu};
 pub use vm::{Machine, MachineConfig, Memslots};

@@ -4,6 +4,8 @@
 //! [`Area`] may be read and changed. General registers travel through the page that KVM shares (KVM_CAP_SYNC_REGS) and cost
 //! no system call; segment bases and the rest are fetched on demand.
 
+mod switch;
+
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use kvm_bindings::{KVMIO, Msrs, kvm_interrupt, kvm_regs, kvm_sregs};
@@ -20,6 +22,8 @@ use super::{
     kick::KickHandle,
     ram::Ram,
 };
+
+pub use switch::Left;
 
 ioctl_iow_nr!(KVM_INTERRUPT, KVMIO, 0x86, kvm_interrupt);
 
@@ -56,6 +60,8 @@ pub struct Vcpu {
     area: Area,
     kick: KickHandle,
     code: KernelCode,
+    /// Address of the kernel's way back to ring 3.
+    iretq: u64,
 }
 
 impl Vcpu {
@@ -112,6 +118,7 @@ impl Vcpu {
             area: Area::new(ram.clone(), index),
             kick,
             code,
+            iretq: image.header().iretq,
         })
     }
 

@@ -16,6 +16,7 @@ mod mappings;
 mod policy;
 mod ports;
 mod races;
+mod registers;
 mod signals;
 mod threads;
 
@@ -48,6 +49,7 @@ fn run(startup: &Startup<'_>) -> i32 {
         cancels::CASES,
         jobs::CASES,
         races::CASES,
+        registers::CASES,
     ] {
         runner.cases(cases);
     }
