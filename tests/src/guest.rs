@@ -11,7 +11,10 @@ use std::{
 
 use protocol::{PolicyAction, PolicyCondition};
 use vmm::{
-    config::{FileMode, Grant, NamedVmo, Output, Program, RunConfig, SupplyPolicy, VmoSource},
+    config::{
+        FaultDelivery, FileMode, Grant, NamedVmo, Output, Program, RunConfig, SupplyPolicy,
+        VmoSource,
+    },
     observe::Report,
     outcome::End,
     pager::HostPager,
@@ -74,6 +77,12 @@ impl Guest {
     /// How much later requests are answered.
     pub fn fault_delay(mut self, delay: Duration) -> Self {
         self.config.fault_delay = Some(delay);
+        self
+    }
+
+    /// How faults come.
+    pub fn fault_delivery(mut self, delivery: FaultDelivery) -> Self {
+        self.config.fault_delivery = delivery;
         self
     }
 

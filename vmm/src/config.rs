@@ -29,6 +29,8 @@ pub struct RunConfig {
     pub supply: SupplyPolicy,
     /// How much later every request for a page of `vmos` is answered: latency of a memory far away.
     pub fault_delay: Option<Duration>,
+    /// How faults at pages of `vmos` come.
+    pub fault_delivery: FaultDelivery,
     /// Policy of the program's job: what is done about a condition, in this order. All else is allowed.
     pub policy: Vec<(PolicyCondition, PolicyAction)>,
     /// Where to write an ELF core of the program if an exception ends it.
@@ -55,6 +57,7 @@ impl RunConfig {
             timeout: None,
             supply: SupplyPolicy::default(),
             fault_delay: None,
+            fault_delivery: FaultDelivery::default(),
             policy: Vec::new(),
             core: None,
             gdb: None,
@@ -62,6 +65,17 @@ impl RunConfig {
             output: Output::Stdout,
         }
     }
+}
+
+/// How the VMM learns of a fault.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FaultDelivery {
+    /// The vCPU leaves the guest.
+    #[default]
+    Exit,
+    /// The vCPU sleeps in the host's kernel, and a thread reads an event, where that is possible: for files and other content that can be
+    /// read, if the program cannot write to it. What that thread cannot have at once becomes an exit.
+    Event,
 }
 
 /// A resource that the program gets.

@@ -1,16 +1,18 @@
 //! One run of one program, from the configuration to the outcome.
 
 use std::ops::Range;
+use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use protocol::vcpu::MAX_THREADS;
+use rustix::event::{EventfdFlags, eventfd};
 use zircon::Kernel;
 
-use crate::config::{Program, RunConfig};
+use crate::config::{FaultDelivery, Program, RunConfig};
 use crate::debug::{self, CoreFile};
 use crate::events::{self, Side, Signals};
 use crate::guest_image;
@@ -81,7 +83,11 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
     let Range { start, end } = machine.arena();
     let add_slot =
         move |index, gpa, host, length| slots.add(index, gpa, host, length).map_err(Into::into);
-    let memory = Memory::new(ArenaGeometry { base: start, end }, Box::new(add_slot))?;
+    let geometry = ArenaGeometry { base: start, end };
+    let memory = match config.fault_delivery {
+        FaultDelivery::Exit => Memory::new(geometry, Box::new(add_slot))?,
+        FaultDelivery::Event => Memory::with_events(geometry, Box::new(add_slot))?,
+    };
     let stats = Arc::new(Stats::new(config.cpus));
     let progress = config
         .interactive
@@ -105,6 +111,11 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
     let sampler = {
         let vm = Arc::clone(&vm);
         Sampler::start(move || vm.resident_pages())
+    };
+    // It ends after the vCPUs' threads, which may wait for it.
+    let answering = match config.fault_delivery {
+        FaultDelivery::Exit => None,
+        FaultDelivery::Event => Some(Answering::start(&vm)?),
     };
     let finished = thread::scope(|scope| {
         for vcpu in vcpus {
@@ -131,6 +142,7 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
         vm.stop(End::Interrupted);
         finished.map_err(Error::Events)
     });
+    drop(answering);
     finished?;
     if !vm.shut_down(PATIENCE) {
         log::warn!("a read of the host still waits; it is left behind");
@@ -171,6 +183,44 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
         end => end,
     };
     Ok(Outcome { end, report })
+}
+
+/// The thread that answers faults which come as events. It ends when this is dropped.
+#[derive(Debug)]
+struct Answering {
+    ended: Arc<OwnedFd>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Answering {
+    fn start(vm: &Arc<Vm>) -> std::io::Result<Answering> {
+        let ended = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
+        let (vm, until) = (Arc::clone(vm), Arc::clone(&ended));
+        let answer = move || {
+            // vCPUs that wait for an answer must not wait for ever.
+            let what = match catch_unwind(AssertUnwindSafe(|| vm.answer_events(until.as_fd()))) {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "their thread panicked".into(),
+            };
+            vm.stop(End::GuestKernel(format!("faults as events: {what}")));
+        };
+        let thread = thread::Builder::new().name("faults".into()).spawn(answer)?;
+        Ok(Answering {
+            ended,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        let written = rustix::io::write(&self.ended, &1u64.to_ne_bytes());
+        if let (Ok(_), Some(thread)) = (written, self.thread.take()) {
+            // A panic of it has been told.
+            let _ = thread.join();
+        }
+    }
 }
 
 /// The calls that led to the crash, as far as the program's image tells.

@@ -73,6 +73,7 @@ impl Ground {
         figures.push(self.sequential(adaptive, 64, SupplyPolicy::Adaptive, 1.25));
         let both = &[(Statistic::Mean, Some(1.15)), (Statistic::P50, None)];
         figures.push(self.random(3, "PageInBlobRandom/2 vCPUs, 2 VMOs", 2, &[0, 1], both));
+        figures.extend(self.deliveries());
         figures.extend(self.services());
         figures.push(self.null());
         figures.push(self.start());
@@ -285,7 +286,7 @@ impl Ground {
         }
     }
 
-    fn file(&self) -> Content {
+    pub(super) fn file(&self) -> Content {
         Content::File(self.path.clone())
     }
 }

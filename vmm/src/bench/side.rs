@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::floor::{Event, Floor, Source, Window, guest, guest::Code};
-use crate::config::{FileMode, NamedVmo, Output, Program, RunConfig, SupplyPolicy, VmoSource};
+use crate::config::{
+    FaultDelivery, FileMode, NamedVmo, Output, Program, RunConfig, SupplyPolicy, VmoSource,
+};
 use crate::outcome::End;
 use crate::{guest_image, vm};
 
@@ -67,6 +69,18 @@ pub const NAMES: [&str; 2] = ["one", "two"];
 /// # Errors
 /// Whatever kept it from its end.
 pub fn ours(what: &Ours, nanoseconds: f64) -> io::Result<Observation> {
+    delivered(what, FaultDelivery::Exit, nanoseconds)
+}
+
+/// The same, with faults that come in this way.
+///
+/// # Errors
+/// Likewise.
+pub fn delivered(
+    what: &Ours,
+    delivery: FaultDelivery,
+    nanoseconds: f64,
+) -> io::Result<Observation> {
     let image = guest_image::programs()
         .iter()
         .find(|(name, _)| *name == "bench");
@@ -97,6 +111,7 @@ pub fn ours(what: &Ours, nanoseconds: f64) -> io::Result<Observation> {
         cpus: what.cpus,
         timeout: Some(TIMEOUT),
         supply: what.policy,
+        fault_delivery: delivery,
         output: Output::Sink(Arc::new(move |bytes: &[u8]| {
             sink.lock()
                 .unwrap_or_else(PoisonError::into_inner)

@@ -13,7 +13,7 @@ use super::{
     exit, stats,
     values::{self, GdbOption, VmoOption},
 };
-use crate::config::{Grant, SupplyPolicy};
+use crate::config::{FaultDelivery, Grant, SupplyPolicy};
 
 /// Runs a program in a KVM guest whose memory is Zircon VMOs
 #[derive(Debug, Parser)]
@@ -127,6 +127,14 @@ pub(super) struct RunArgs {
     /// Answer every request for pages of a --vmo this much later, as 50us: latency of a memory far away
     #[arg(long, value_name = "TIME", value_parser = values::delay)]
     pub fault_delay: Option<Duration>,
+
+    /// How faults at pages of a --vmo are told: exit or event, which is for comparison
+    ///
+    /// With `exit` the vCPU leaves the guest. With `event` it sleeps in the host's kernel and a thread answers, for files that the program
+    /// cannot write to (`ro`) while --fault-delay is not given; what that thread cannot have at once is told by an exit all the same.
+    /// VMOs that a pager in the guest answers for always use exits: the vCPU that is to run the pager must not sleep.
+    #[arg(long, value_name = "exit|event", default_value = "exit", value_parser = values::fault_delivery)]
+    pub fault_delivery: FaultDelivery,
 
     /// If an exception kills the program, write an ELF core of it there, for `gdb PROGRAM PATH`
     ///

@@ -70,6 +70,7 @@ fn config(args: RunArgs, built_in: &'static [BuiltIn]) -> Result<RunConfig, Fail
         policy: args.policy,
         supply: args.supply_policy,
         fault_delay: args.fault_delay,
+        fault_delivery: args.fault_delivery,
         core: args.core,
         gdb: None,
         interactive: true,

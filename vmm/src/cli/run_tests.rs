@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     check::Check,
     cli::BoxError,
-    config::{FileMode, SupplyPolicy},
+    config::{FaultDelivery, FileMode, SupplyPolicy},
     observe::{GuestRam, Reclaim, Stats},
     outcome::Outcome,
 };
@@ -90,6 +90,7 @@ fn arguments_become_a_config() {
         "--supply-policy=fixed:16",
         "--fault-delay",
         "50us",
+        "--fault-delivery=event",
         "--policy",
         "new-any=deny",
         "--policy=new-vmo=allow",
@@ -115,6 +116,7 @@ fn arguments_become_a_config() {
     assert_eq!(config.policy, policy);
     assert_eq!(config.supply, SupplyPolicy::Fixed(16));
     assert_eq!(config.fault_delay, Some(Duration::from_micros(50)));
+    assert_eq!(config.fault_delivery, FaultDelivery::Event);
     assert!(config.interactive);
     let [data, zero] = &config.vmos[..] else {
         panic!("{:?}", config.vmos);

@@ -9,7 +9,7 @@ use std::{
 
 use protocol::{MAX_NAME_LEN, MAX_VMO_SIZE, PAGE_SIZE, PolicyAction, PolicyCondition};
 
-use crate::config::{FileMode, Grant, SupplyPolicy};
+use crate::config::{FaultDelivery, FileMode, Grant, SupplyPolicy};
 
 /// Most pages of `fixed:N`: what fits a gigabyte.
 const MAX_FIXED: u64 = 1 << 18;
@@ -180,6 +180,15 @@ pub(super) fn grant(text: &str) -> Result<Grant, String> {
             )),
         },
         _ => Err("say vmex, iommu, or mmio:SIZE (as mmio:64K)".into()),
+    }
+}
+
+/// `exit` or `event`.
+pub(super) fn fault_delivery(text: &str) -> Result<FaultDelivery, String> {
+    match text {
+        "exit" => Ok(FaultDelivery::Exit),
+        "event" => Ok(FaultDelivery::Event),
+        _ => Err("say exit or event".into()),
     }
 }
 

@@ -6,6 +6,8 @@
 //! read into a buffer, installed, and published, in runs of at most [`RUN`] pages. What is read ahead of a request may fail
 //! without anybody noticing; what was asked for fails the request.
 
+mod events;
+
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,6 +34,8 @@ pub(crate) struct HostVmo {
     provider: Provider,
     /// How much later every request is answered.
     delay: Option<Duration>,
+    /// Faults come as events.
+    pub(super) events: bool,
 }
 
 #[derive(Debug)]
@@ -57,6 +61,7 @@ impl HostVmo {
             pages,
             provider,
             delay: None,
+            events: false,
         }
     }
 
@@ -72,6 +77,7 @@ impl HostVmo {
             pages,
             provider: Provider::Answers(pager),
             delay: None,
+            events: false,
         }
     }
 }

@@ -196,6 +196,12 @@ impl Vm {
         if let Err(error) = self.memory.create(vmo, storage) {
             log::error!("storage of VMO {}: {error}", vmo.0);
         }
+        let host = lock(&self.host_vmos).get(&vmo).cloned();
+        if host.is_some_and(|host| host.events)
+            && let Err(error) = self.memory.deliver_as_events(vmo)
+        {
+            log::error!("faults of VMO {}: {error}", vmo.0);
+        }
     }
 
     /// Tells memory what a clone shows.

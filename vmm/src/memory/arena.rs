@@ -173,6 +173,12 @@ impl Arena {
         (offset < 1 << owner.order).then_some((owner.vmo, owner.first_page + offset))
     }
 
+    /// The same by host address.
+    pub(super) fn locate_host(&self, host: u64) -> Option<(VmoId, u64)> {
+        let (gpa, first) = self.addresses(0);
+        self.locate(host.checked_sub(first)? + gpa)
+    }
+
     /// Adds the memslot that holds `page`, unless it is there.
     fn ensure_slot(&self, page: u64) -> Result<(), MemoryError> {
         let unit = page / UNIT_PAGES;

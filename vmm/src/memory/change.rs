@@ -38,7 +38,8 @@ impl Window {
                 self.punch(&view.store, view.at..view.at + (run.end - run.start))?;
             }
             for part in self.placed(run.start, run.end - run.start)? {
-                part.chunk().map_own(part.range(), &store, self.writes)?;
+                part.chunk()
+                    .map_own(part.range(), &store, self.watching())?;
                 self.conceal(part.range());
             }
             self.conceal(run);

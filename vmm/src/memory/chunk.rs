@@ -21,7 +21,7 @@ use rustix::{
     io::Errno,
     mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap, mprotect},
 };
-use zircon::{Intervals, VmoId, Writes};
+use zircon::{Intervals, VmoId};
 
 use super::{
     arena::Lease,
@@ -31,6 +31,7 @@ use super::{
     uffd::{Installed, Userfaultfd},
     units::{PAGE_SHIFT, bytes},
     views::View,
+    watch::Watching,
 };
 
 /// What helps where the kernel refuses a mapping.
@@ -60,6 +61,8 @@ pub(super) struct Chunk {
     first_page: u64,
     /// The pages of views that are armed.
     armed: Mutex<Intervals>,
+    /// Pages that may not be accessed, because nobody could answer an event: see `events.rs`.
+    barred: Mutex<Intervals>,
 }
 
 impl Chunk {
@@ -71,6 +74,7 @@ impl Chunk {
             vmo,
             first_page,
             armed: Mutex::default(),
+            barred: Mutex::default(),
         }
     }
 
@@ -89,9 +93,9 @@ impl Chunk {
     }
 
     /// The descriptor for pieces: views always make a write to a protected page an exit.
-    fn uffd(&self, view: bool, writes: Writes) -> &Userfaultfd {
-        let writes = if view { Writes::Exit } else { writes };
-        self.lease.arena().watch().uffd(writes)
+    fn uffd(&self, view: bool, own: Watching) -> &Userfaultfd {
+        let watching = if view { Watching::Exits } else { own };
+        self.lease.arena().watch().uffd(watching)
     }
 
     /// Maps the pages of the VMO's own store.
@@ -99,16 +103,16 @@ impl Chunk {
         &self,
         pages: Range<u64>,
         store: &Store,
-        writes: Writes,
+        watching: Watching,
     ) -> Result<(), MemoryError> {
-        let (uffd, flags) = (self.uffd(false, writes), MapFlags::SHARED);
+        let (uffd, flags) = (self.uffd(false, watching), MapFlags::SHARED);
         self.map(pages.clone(), store.file(pages.start)?, flags, uffd)?;
         self.permit(pages, Accesses::All)
     }
 
     /// Maps what `view` shows.
     pub(super) fn map_view(&self, pages: Range<u64>, view: &View) -> Result<(), MemoryError> {
-        let (uffd, flags) = (self.uffd(true, Writes::Exit), MapFlags::PRIVATE);
+        let (uffd, flags) = (self.uffd(true, Watching::Exits), MapFlags::PRIVATE);
         self.map(pages.clone(), view.store.file(view.at)?, flags, uffd)?;
         match pages.end - pages.start > BLOCK {
             true => self.permit(pages, Accesses::Reads),
@@ -169,8 +173,11 @@ impl Chunk {
         for run in rest.within(pages) {
             let (host, len) = (self.host(run.start), bytes(run.end - run.start));
             // SAFETY: the pages were registered when they were mapped.
-            unsafe { self.uffd(true, Writes::Exit).write_protect(host, len, true) }
-                .map_err(|errno| self.failed("write-protect a view", errno))?;
+            unsafe {
+                self.uffd(true, Watching::Exits)
+                    .write_protect(host, len, true)
+            }
+            .map_err(|errno| self.failed("write-protect a view", errno))?;
             self.permit(run.clone(), Accesses::All)?;
             armed.insert(run);
         }
@@ -179,6 +186,11 @@ impl Chunk {
 
     fn armed(&self) -> MutexGuard<'_, Intervals> {
         self.armed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The pages that may not be accessed; what is in there changes together with what is permitted.
+    pub(super) fn barred(&self) -> MutexGuard<'_, Intervals> {
+        self.barred.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Permits again what a piece that is mapped permits.
@@ -206,7 +218,7 @@ impl Chunk {
             .map_err(|errno| self.failed("change the accessibility of a piece", errno))
     }
 
-    fn failed(&self, step: &'static str, source: Errno) -> MemoryError {
+    pub(super) fn failed(&self, step: &'static str, source: Errno) -> MemoryError {
         MemoryError::Chunk {
             vmo: self.vmo,
             step,
@@ -279,13 +291,13 @@ pub(super) struct Piece {
     pub(super) run: Run,
     /// What it shows, if that is another's.
     pub(super) view: Option<View>,
-    /// What writes to protected pages of the VMO do.
-    pub(super) writes: Writes,
+    /// What becomes of accesses, if it shows the VMO's own pages.
+    pub(super) watching: Watching,
 }
 
 impl Piece {
     fn uffd(&self) -> &Userfaultfd {
-        self.run.chunk.uffd(self.view.is_some(), self.writes)
+        self.run.chunk.uffd(self.view.is_some(), self.watching)
     }
 
     /// `pages` pages from the `skip`th on; both within the piece.
@@ -293,7 +305,7 @@ impl Piece {
         Piece {
             run: self.run.part(skip, pages),
             view: self.view.as_ref().map(|view| view.ahead(skip)),
-            writes: self.writes,
+            watching: self.watching,
         }
     }
 

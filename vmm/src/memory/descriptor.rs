@@ -14,9 +14,8 @@ use rustix::{
     ioctl::{Ioctl, IoctlOutput, Opcode, Updater, ioctl, opcode},
     mm::{UserfaultfdFlags, userfaultfd},
 };
-use zircon::Writes;
 
-use super::error::MemoryError;
+use super::{error::MemoryError, watch::Watching};
 
 /// Group of all userfaultfd ioctls.
 pub(super) const GROUP: u8 = raw::USERFAULTFD_IOC as u8;
@@ -32,15 +31,17 @@ pub(super) const REQUIRED: [(u32, &str); 6] = [
     (raw::UFFD_FEATURE_WP_ASYNC, "WP_ASYNC"),
 ];
 
-/// A descriptor whose handshake asked for [`REQUIRED`]; for WP_ASYNC only if writes are to be noted.
-pub(super) fn open_with_required(writes: Writes) -> Result<OwnedFd, MemoryError> {
-    let without = match writes {
-        Writes::Exit | Writes::Never => raw::UFFD_FEATURE_WP_ASYNC,
-        Writes::Noted => 0,
+/// A descriptor whose handshake asked for [`REQUIRED`]; for WP_ASYNC only if writes are to be noted, for SIGBUS unless there are to be
+/// events.
+pub(super) fn open_with_required(watching: Watching) -> Result<OwnedFd, MemoryError> {
+    let without = match watching {
+        Watching::Exits => raw::UFFD_FEATURE_WP_ASYNC,
+        Watching::Notes => 0,
+        Watching::Events => raw::UFFD_FEATURE_WP_ASYNC | raw::UFFD_FEATURE_SIGBUS,
     };
     let required = REQUIRED
         .iter()
-        .filter(|(bit, _)| *bit != without)
+        .filter(|(bit, _)| bit & without == 0)
         .fold(0, |bits, (bit, _)| bits | u64::from(*bit));
     let (fd, _) = open()?;
     handshake(&fd, required).map_err(|source| {

@@ -35,6 +35,7 @@ mod copy;
 mod descriptor;
 mod doctor;
 mod error;
+mod events;
 mod layout;
 mod limits;
 mod memfd;
@@ -51,6 +52,8 @@ mod window;
 
 #[cfg(test)]
 mod clone_tests;
+#[cfg(test)]
+mod event_tests;
 #[cfg(test)]
 mod life_tests;
 #[cfg(test)]
@@ -114,6 +117,11 @@ impl Memory {
     /// in a GiB, at most once with success for each.
     pub fn new(geometry: ArenaGeometry, add_slot: AddSlot) -> Result<Memory, MemoryError> {
         Memory::with_watch(geometry, Watch::open()?, add_slot)
+    }
+
+    /// The same, for VMOs whose faults come as events, too.
+    pub fn with_events(geometry: ArenaGeometry, add_slot: AddSlot) -> Result<Memory, MemoryError> {
+        Memory::with_watch(geometry, Watch::open_with_events()?, add_slot)
     }
 
     fn with_watch(

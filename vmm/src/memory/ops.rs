@@ -265,10 +265,12 @@ fn install(window: &Window, parts: Vec<(Piece, Content)>, protect: bool) -> Resu
         let mut skip = 0;
         while skip < piece.run.pages {
             let rest = piece.installable(skip);
+            let admitted = rest.admit()?;
             let result = match content {
                 Content::Zeros => rest.install_zeros(protect),
                 Content::Copy(from) => rest.install_copies(from + bytes(skip), protect),
             };
+            drop(admitted);
             if result.pages > 0 {
                 let run = rest.run.part(0, result.pages);
                 if rest.view.is_some() {

@@ -1,5 +1,7 @@
 //! userfaultfd in its exit-delivered mode, and the one place where its errno values become meaning.
 //!
+//! A third descriptor, if there is one, queues events instead: see `events.rs`.
+//!
 //! With `UFFD_FEATURE_SIGBUS` nothing is queued and nobody waits: an access to an absent page fails
 //! at once. The guest's access makes KVM_RUN return EFAULT on the vCPU's own thread, a system call
 //! that is given such memory stops short. So the descriptor is never read, and every installation
@@ -14,20 +16,22 @@
 //!
 //! See `Documentation/admin-guide/mm/userfaultfd.rst` and ioctl_userfaultfd(2).
 
-use std::{os::fd::OwnedFd, thread};
+use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    thread,
+};
 
 use linux_raw_sys::general as raw;
 use rustix::{
-    io::{Errno, retry_on_intr},
+    io::{Errno, read, retry_on_intr},
     ioctl::{Opcode, Updater, ioctl, opcode},
 };
-
-use zircon::Writes;
 
 use super::{
     descriptor::{self, GROUP},
     error::MemoryError,
     units::{PAGE_SHIFT, PAGE_SIZE, bytes},
+    watch::Watching,
 };
 
 const REGISTER: Opcode =
@@ -37,6 +41,13 @@ const ZEROPAGE: Opcode =
     opcode::read_write::<raw::uffdio_zeropage>(GROUP, raw::_UFFDIO_ZEROPAGE as u8);
 const WRITEPROTECT: Opcode =
     opcode::read_write::<raw::uffdio_writeprotect>(GROUP, raw::_UFFDIO_WRITEPROTECT as u8);
+
+const WAKE: Opcode = opcode::read::<raw::uffdio_range>(GROUP, raw::_UFFDIO_WAKE as u8);
+
+/// Bytes of a `uffd_msg`.
+const MESSAGE: usize = 32;
+/// Which of its words of eight bytes is the address of a page fault.
+const ADDRESS: usize = 2;
 
 /// `UFFDIO_WRITEPROTECT_MODE_WP`, which the bindings lack.
 const PROTECT: u64 = 1;
@@ -93,14 +104,19 @@ impl Stop {
 #[derive(Debug)]
 pub(super) struct Userfaultfd {
     fd: OwnedFd,
+    /// What an installation says about those who wait: on a descriptor with events they are woken, elsewhere there are none.
+    wake: u32,
 }
 
 impl Userfaultfd {
-    /// Opens a descriptor, switches it to exit-delivered mode, and tells it what a write to a
-    /// protected page is to do.
-    pub(super) fn open(writes: Writes) -> Result<Userfaultfd, MemoryError> {
-        let fd = descriptor::open_with_required(writes)?;
-        Ok(Userfaultfd { fd })
+    /// Opens a descriptor, and tells it what accesses to absent and to protected pages are to do.
+    pub(super) fn open(watching: Watching) -> Result<Userfaultfd, MemoryError> {
+        let fd = descriptor::open_with_required(watching)?;
+        let wake = match watching {
+            Watching::Exits | Watching::Notes => raw::UFFDIO_COPY_MODE_DONTWAKE,
+            Watching::Events => 0,
+        };
+        Ok(Userfaultfd { fd, wake })
     }
 
     /// Makes absent pages of a mapping fail instead of reading as zeros, and lets its pages be
@@ -144,7 +160,7 @@ impl Userfaultfd {
                 dst: to + bytes(done),
                 src: from + bytes(done),
                 len: bytes(pages),
-                mode: u64::from(raw::UFFDIO_COPY_MODE_DONTWAKE | protection),
+                mode: u64::from(self.wake | protection),
                 copy: 0,
             };
             // SAFETY: opcode and type belong together; the caller vouches for the destination, and
@@ -204,6 +220,31 @@ impl Userfaultfd {
         }
     }
 
+    /// Wakes those who wait for a page in the range.
+    pub(super) fn wake(&self, host: u64, len: u64) -> Result<(), Errno> {
+        let mut range = raw::uffdio_range { start: host, len };
+        // SAFETY: opcode and type belong together; no memory changes.
+        retry_on_intr(|| unsafe { ioctl(&self.fd, Updater::<WAKE, _>::new(&mut range)) })
+    }
+
+    /// Host addresses of accesses that wait, as many as one read brings; none if nobody has begun to wait since.
+    pub(super) fn read_events(&self) -> Result<Vec<u64>, Errno> {
+        let mut messages = [[0; MESSAGE]; 16];
+        let length = match retry_on_intr(|| read(&self.fd, messages.as_flattened_mut())) {
+            Err(Errno::AGAIN) => 0,
+            length => length?,
+        };
+        let faults = messages
+            .iter()
+            .take(length / MESSAGE)
+            .filter(|message| message.first() == Some(&(raw::UFFD_EVENT_PAGEFAULT as u8)));
+        let address = |message: &[u8; MESSAGE]| {
+            let (words, _) = message.as_chunks::<8>();
+            words.get(ADDRESS).map(|word| u64::from_le_bytes(*word))
+        };
+        Ok(faults.filter_map(address).collect())
+    }
+
     /// Protects pages, present or not, against writes, or takes the protection away.
     ///
     /// # Safety
@@ -219,6 +260,12 @@ impl Userfaultfd {
             // SAFETY: opcode and type belong together; the caller vouches for the range.
             unsafe { ioctl(&self.fd, Updater::<WRITEPROTECT, _>::new(&mut argument)) }
         })
+    }
+}
+
+impl AsFd for Userfaultfd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 

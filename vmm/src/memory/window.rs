@@ -13,7 +13,7 @@ use std::{
     ops::Range,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -26,6 +26,7 @@ use super::{
     layout::Layout,
     units::{MAX_VMO_PAGES, PAGE_SHIFT, UNIT_ORDER, UNIT_PAGES, bytes, order_of},
     views::Shown,
+    watch::Watching,
 };
 
 /// The storage of one VMO.
@@ -36,6 +37,8 @@ pub(super) struct Window {
     /// What the VMO's size is said to be: decides how long chunks are.
     size_pages: AtomicU64,
     pub(super) writes: Writes,
+    /// Faults come as events.
+    events: AtomicBool,
     contiguous: Option<u32>,
     /// Held for looking and changing only. What is mapped follows it while `mapping` is held.
     layout: Mutex<Layout>,
@@ -53,6 +56,7 @@ impl Window {
             arena,
             size_pages: AtomicU64::new(storage.pages),
             writes: storage.writes,
+            events: AtomicBool::new(false),
             contiguous: storage.contiguous,
             layout: Mutex::new(Layout::new(vmo)),
             chunks: RwLock::default(),
@@ -68,6 +72,19 @@ impl Window {
     /// What the VMO's size is said to be.
     pub(super) fn size(&self) -> u64 {
         self.size_pages.load(Ordering::Relaxed)
+    }
+
+    /// From the first chunk on, faults come as events.
+    pub(super) fn set_events(&self) {
+        self.events.store(true, Ordering::Relaxed);
+    }
+
+    /// What becomes of accesses to pages of its own.
+    pub(super) fn watching(&self) -> Watching {
+        match self.events.load(Ordering::Relaxed) {
+            true => Watching::Events,
+            false => self.writes.into(),
+        }
     }
 
     /// Where its pages lie.
@@ -128,7 +145,7 @@ impl Window {
         for (piece, view) in pieces {
             match view {
                 Some(view) => chunk.map_view(piece, &view)?,
-                None => chunk.map_own(piece, &store, self.writes)?,
+                None => chunk.map_own(piece, &store, self.watching())?,
             }
         }
         Ok(())
@@ -210,7 +227,7 @@ impl Window {
             shown.map(|(pages, view): Shown| Piece {
                 run: run.part(pages.start - run.first_page, pages.end - pages.start),
                 view,
-                writes: self.writes,
+                watching: self.watching(),
             })
         });
         pieces.collect()

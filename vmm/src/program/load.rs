@@ -21,7 +21,7 @@ use zircon::{
 };
 
 use super::elf::{self, ElfError, Image, Segment};
-use crate::config::{FileMode, Grant, NamedVmo, Program, RunConfig, VmoSource};
+use crate::config::{FaultDelivery, FileMode, Grant, NamedVmo, Program, RunConfig, VmoSource};
 use crate::hypercall::HostVmo;
 use crate::pager::{
     ByteSource, FileError, FilePager, HostPager, ImagePager, SegmentError, SegmentLayout,
@@ -91,6 +91,7 @@ pub(crate) fn load(kernel: &mut Kernel, config: &RunConfig) -> Result<Loaded, Lo
         new,
         supply: config.supply,
         delay: None,
+        events: false,
         host_vmos: BTreeMap::new(),
         debugged: config.gdb.is_some(),
     };
@@ -109,6 +110,7 @@ pub(crate) fn load(kernel: &mut Kernel, config: &RunConfig) -> Result<Loaded, Lo
     }
     // For what the program is given, not for the program.
     loader.delay = config.fault_delay;
+    loader.events = config.fault_delivery == FaultDelivery::Event;
     for vmo in &config.vmos {
         let known = handles
             .iter()
@@ -118,7 +120,7 @@ pub(crate) fn load(kernel: &mut Kernel, config: &RunConfig) -> Result<Loaded, Lo
         }
         handles.push(loader.named(vmo)?);
     }
-    loader.delay = None;
+    (loader.delay, loader.events) = (None, false);
     let page = startup_page(&name, &config.args, &handles)?;
     loader.startup(page)?;
     let Loader { host_vmos, .. } = loader;
@@ -167,6 +169,7 @@ struct Loader<'a> {
     new: NewProcess,
     supply: SupplyPolicy,
     delay: Option<Duration>,
+    events: bool,
     host_vmos: BTreeMap<VmoId, Arc<HostVmo>>,
     /// A debugger may write to the program's text.
     debugged: bool,
@@ -212,7 +215,8 @@ impl Loader<'_> {
             .kernel
             .add_host_vmo(name, size, writable)
             .map_err(|status| core(name, status))?;
-        self.host_vmos.insert(id, Arc::new(vmo.delayed(self.delay)));
+        let vmo = vmo.delayed(self.delay).events(self.events && !writable);
+        self.host_vmos.insert(id, Arc::new(vmo));
         Ok(id)
     }
 

@@ -38,7 +38,7 @@ fn every_figure_is_measured() {
         .iter()
         .map(|figure| figure["figure"].as_u64().unwrap())
         .collect();
-    for number in [1, 2, 3, 5, 6, 7, 9, 10, 11] {
+    for number in [1, 2, 3, 4, 5, 6, 7, 9, 10, 11] {
         assert!(
             numbers.contains(&number),
             "no figure {number} in {numbers:?}"
@@ -77,7 +77,7 @@ fn one_figure_and_paths_that_cannot_be() {
     let (code, table, err) = bench(&["--json", "/nowhere/bench.json", "11"]);
     assert_eq!((code, table.as_str()), (Some(121), ""));
     assert!(err.contains("cannot write /nowhere/bench.json"), "{err}");
-    let (code, _, err) = bench(&["4"]);
+    let (code, _, err) = bench(&["12"]);
     assert_eq!(code, Some(120));
-    assert!(err.contains("there is no figure 4"), "{err}");
+    assert!(err.contains("there is no figure 12"), "{err}");
 }
