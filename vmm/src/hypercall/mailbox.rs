@@ -192,3 +192,48 @@ impl Mailbox {
         state.halted = false;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CURRENT: ThreadId = ThreadId(1);
+    const OTHER: ThreadId = ThreadId(2);
+
+    fn posted(items: impl IntoIterator<Item = Item>) -> State {
+        State {
+            items: items.into_iter().collect(),
+            ..State::default()
+        }
+    }
+
+    #[test]
+    fn a_switch_needs_the_current_thread_to_wait_and_nothing_else_to_do() {
+        let park = || Item::Park(CURRENT);
+        let goes_on = || Item::Complete(OTHER, 7);
+        assert!(posted([park()]).only_parks(CURRENT));
+        assert!(posted([goes_on(), park(), Item::Resume(CURRENT)]).only_parks(CURRENT));
+        assert!(!posted([]).only_parks(CURRENT));
+        assert!(!posted([goes_on()]).only_parks(CURRENT));
+        assert!(!posted([Item::Park(OTHER)]).only_parks(CURRENT));
+        for other in [
+            Item::Stop(CURRENT),
+            Item::Kill(OTHER),
+            Item::Flush(1),
+            Item::Refresh(0),
+        ] {
+            assert!(!posted([park(), other]).only_parks(CURRENT));
+        }
+    }
+
+    #[test]
+    fn the_first_goes_on_unless_something_else_is_behind_it() {
+        assert!(matches!(posted([]).next(), Next::Nothing));
+        let two = posted([Item::Resume(CURRENT), Item::Complete(OTHER, 7)]);
+        assert!(matches!(two.next(), Next::GoesOn(CURRENT, None)));
+        let value = posted([Item::Complete(OTHER, 7)]);
+        assert!(matches!(value.next(), Next::GoesOn(OTHER, Some(7))));
+        let stopped = posted([Item::Complete(OTHER, 7), Item::Stop(OTHER)]);
+        assert!(matches!(stopped.next(), Next::Else));
+    }
+}

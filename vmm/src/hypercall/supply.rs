@@ -35,7 +35,7 @@ pub(crate) struct HostVmo {
     /// How much later every request is answered.
     delay: Option<Duration>,
     /// Faults come as events.
-    pub(super) events: bool,
+    events: bool,
 }
 
 #[derive(Debug)]

@@ -193,14 +193,9 @@ impl Vm {
 
     /// Tells memory of a new VMO. Nothing is allocated.
     fn create_storage(&self, vmo: VmoId, storage: Storage) {
-        if let Err(error) = self.memory.create(vmo, storage) {
+        let created = self.memory.create(vmo, storage);
+        if let Err(error) = created.and_then(|()| self.choose_delivery(vmo)) {
             log::error!("storage of VMO {}: {error}", vmo.0);
-        }
-        let host = lock(&self.host_vmos).get(&vmo).cloned();
-        if host.is_some_and(|host| host.events)
-            && let Err(error) = self.memory.deliver_as_events(vmo)
-        {
-            log::error!("faults of VMO {}: {error}", vmo.0);
         }
     }
 

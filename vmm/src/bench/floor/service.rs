@@ -75,7 +75,7 @@ impl Floor {
                     let serving =
                         scope.spawn(move || serving(service, window, supply, &requested, &answer));
                     let touched = touching(&mut client.fd, request, &answered);
-                    serving.join().map_err(|_| panicked()).flatten()?;
+                    serving.join().unwrap_or_else(|_| Err(panicked()))?;
                     touched
                 })?;
             }

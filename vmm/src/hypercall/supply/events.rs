@@ -11,6 +11,7 @@ use zircon::{Pages, VmoId};
 
 use super::{HostVmo, Provider, RUN};
 use crate::hypercall::shared::{Vm, lock};
+use crate::memory::MemoryError;
 use crate::pager::Wait;
 
 impl HostVmo {
@@ -25,6 +26,15 @@ impl HostVmo {
 }
 
 impl Vm {
+    /// Has the faults of a new VMO come as they are to.
+    pub(in crate::hypercall) fn choose_delivery(&self, vmo: VmoId) -> Result<(), MemoryError> {
+        let host = lock(&self.host_vmos).get(&vmo).cloned();
+        match host.is_some_and(|host| host.events) {
+            true => self.memory.deliver_as_events(vmo),
+            false => Ok(()),
+        }
+    }
+
     /// Answers faults that come as events, until `ended` can be read: after the vCPUs' threads have ended, which may wait for an answer.
     ///
     /// # Errors
