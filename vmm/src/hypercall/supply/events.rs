@@ -63,15 +63,20 @@ impl Vm {
         };
         self.stats.page_request(1);
         let room = self.core().room_left();
-        let end = host.pages.min((page + 1).saturating_add(room));
-        let plan = lock(&reads.ahead).plan(page..page + 1, end);
+        let plan = lock(&reads.ahead).plan(page..page + 1, host.pages, room);
+        self.stats.in_vain(plan.in_vain);
         let run = Pages {
             vmo,
             first: page,
-            count: (plan.end - page).min(RUN),
+            count: (plan.run.end - page).min(RUN),
         };
         // The exit that follows from a failure brings it up again.
         let _ = self.serve_run(reads, run, page + 1, &mut Vec::new(), Wait::Never);
+        for run in plan.others() {
+            if self.serve_unasked(reads, vmo, run).is_err() {
+                break;
+            }
+        }
         self.drain(None);
     }
 }
