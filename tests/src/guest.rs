@@ -62,6 +62,7 @@ impl Guest {
         Guest {
             config: RunConfig {
                 timeout: Some(TIMEOUT),
+                measure_memory: true,
                 ..RunConfig::new(program)
             },
             on_output: Output::Stdout,

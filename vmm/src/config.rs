@@ -39,6 +39,11 @@ pub struct RunConfig {
     pub gdb: Option<GdbServer>,
     /// A person watches: Ctrl-C ends the run, and a long one shows its progress if standard error is a terminal.
     pub interactive: bool,
+    /// Look at the process's memory, at the end and every few milliseconds before: a thread, and a millisecond at the end. Without it
+    /// the report has zeros there.
+    pub measure_memory: bool,
+    /// vCPU n runs on the nth processor that this process may use, as far as there are so many.
+    pub pin: bool,
     /// Where the program's `debug_write` goes.
     pub output: Output,
 }
@@ -62,6 +67,8 @@ impl RunConfig {
             core: None,
             gdb: None,
             interactive: false,
+            measure_memory: false,
+            pin: false,
             output: Output::Stdout,
         }
     }

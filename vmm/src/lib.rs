@@ -51,6 +51,7 @@ pub mod memory;
 pub mod observe;
 pub mod outcome;
 pub mod pager;
+mod processor;
 pub mod program;
 pub mod sdk;
 pub mod vm;

@@ -19,8 +19,9 @@ use crate::guest_image;
 use crate::hypercall::{Parts, Runner, Vm};
 use crate::machine::{Machine, MachineConfig, MachineError};
 use crate::memory::{self, ArenaGeometry, Memory, MemoryError};
-use crate::observe::{GuestRam, Progress, Reclaim, Sampler, Stats, VmoUsage};
+use crate::observe::{Progress, Reclaim, Sampler, Stats, VmoUsage};
 use crate::outcome::{End, Outcome};
+use crate::processor;
 use crate::program::{self, LoadError};
 
 /// Most guest-physical memory that the arena takes: addresses only, nothing is committed.
@@ -108,10 +109,10 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
         debug_event: debug_event.transpose()?,
     });
     vm.begin();
-    let sampler = {
+    let sampler = config.measure_memory.then(|| {
         let vm = Arc::clone(&vm);
         Sampler::start(move || vm.resident_pages())
-    };
+    });
     // It ends after the vCPUs' threads, which may wait for it.
     let answering = match config.fault_delivery {
         FaultDelivery::Exit => None,
@@ -120,10 +121,15 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
     let finished = thread::scope(|scope| {
         for vcpu in vcpus {
             let runner = Runner::new(Arc::clone(&vm), vcpu);
-            let name = format!("vcpu {}", runner.index());
+            let (index, pin) = (runner.index(), config.pin);
             let started = thread::Builder::new()
-                .name(name)
-                .spawn_scoped(scope, || runner.run());
+                .name(format!("vcpu {index}"))
+                .spawn_scoped(scope, move || {
+                    if pin {
+                        processor::pin(index as usize);
+                    }
+                    runner.run();
+                });
             if let Err(error) = started {
                 vm.stop(End::Interrupted);
                 return Err(Error::Host(error));
@@ -160,12 +166,6 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
             resident_pages,
             size_bytes,
         });
-    let bytes = protocol::boot::RAM_SIZE;
-    let host = machine.ram().host_address()?;
-    let ram = GuestRam {
-        bytes,
-        mapped_at: host..host + bytes,
-    };
     vm.end_reading();
     let (reclaimed, peak) = vm.reclaimed();
     let reclaim = Reclaim {
@@ -175,9 +175,9 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
         discarded_vmos: reclaimed.discarded_vmos,
         discarded_pages: reclaimed.discarded_pages,
         peak_counted_pages: peak,
-        peak_sampled_pages: sampler.largest(),
+        peak_sampled_pages: sampler.as_ref().map_or(0, Sampler::largest),
     };
-    let report = stats.report(usage.collect(), reclaim, &ram);
+    let report = stats.report(usage.collect(), reclaim, config.measure_memory);
     let end = match vm.end().unwrap_or(End::Interrupted) {
         End::Exception(report) => End::Exception(report + &backtrace(&vm, &config.program)),
         end => end,

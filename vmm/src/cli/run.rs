@@ -28,7 +28,10 @@ pub(super) fn run(
     let stats = args.stats.take();
     let timeout = args.timeout;
     let gdb = args.gdb.take();
-    let mut config = config(args, host.programs)?;
+    let mut config = RunConfig {
+        measure_memory: stats.is_some(),
+        ..config(args, host.programs)?
+    };
     check_files(&config)?;
     let sink = Sink::open(stats)?;
     config.gdb = gdb.map(|place| wait_for_gdb(&place, err)).transpose()?;
@@ -74,6 +77,8 @@ fn config(args: RunArgs, built_in: &'static [BuiltIn]) -> Result<RunConfig, Fail
         core: args.core,
         gdb: None,
         interactive: true,
+        measure_memory: false,
+        pin: false,
         output: Output::Stdout,
     })
 }

@@ -2,7 +2,9 @@
 
 use std::{arch::x86_64::__cpuid, io, io::ErrorKind};
 
-use kvm_bindings::{KVM_API_VERSION, KVM_MAX_CPUID_ENTRIES, KVM_SYNC_X86_REGS, kvm_cpuid_entry2};
+use kvm_bindings::{
+    CpuId, KVM_API_VERSION, KVM_MAX_CPUID_ENTRIES, KVM_SYNC_X86_REGS, kvm_cpuid_entry2,
+};
 use kvm_ioctls::{Cap, Kvm};
 
 use super::error::MachineError;
@@ -77,7 +79,7 @@ pub fn probe() -> Vec<Check> {
                 kvm.check_extension_int(cap)
             }));
             checks.push(match host_facts(&kvm) {
-                Ok(facts) => passed("host", describe(facts)),
+                Ok((facts, _)) => passed("host", describe(facts)),
                 Err(error) => failed("host", error.to_string(), NEWER_KERNEL),
             });
             checks
@@ -93,8 +95,8 @@ pub fn probe() -> Vec<Check> {
     }
 }
 
-/// Opens KVM and makes sure that it has what is needed.
-pub(super) fn open() -> Result<(Kvm, HostFacts), MachineError> {
+/// Opens KVM and makes sure that it has what is needed; with the CPUID that it supports.
+pub(super) fn open() -> Result<(Kvm, HostFacts, CpuId), MachineError> {
     let kvm = Kvm::new().map_err(|error| {
         let source = io::Error::from(error);
         let remedy = device_remedy(source.kind());
@@ -114,8 +116,8 @@ pub(super) fn open() -> Result<(Kvm, HostFacts), MachineError> {
             remedy,
         });
     }
-    let facts = host_facts(&kvm)?;
-    Ok((kvm, facts))
+    let (facts, cpuid) = host_facts(&kvm)?;
+    Ok((kvm, facts, cpuid))
 }
 
 /// The checks that need an open device, on what it answers.
@@ -164,12 +166,20 @@ fn device_remedy(kind: ErrorKind) -> &'static str {
     }
 }
 
-/// Learns the host class and what KVM's CPUID offers.
-fn host_facts(kvm: &Kvm) -> Result<HostFacts, MachineError> {
+/// How this host runs ring 0 of guests.
+pub fn host_class() -> HostClass {
+    match host_has_virtualisation() {
+        true => HostClass::Hardware,
+        false => HostClass::Software,
+    }
+}
+
+/// Learns the host class and what KVM's CPUID offers. Asking for that is slow where the host is a guest itself: once is enough.
+fn host_facts(kvm: &Kvm) -> Result<(HostFacts, CpuId), MachineError> {
     let cpuid = kvm
         .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
         .map_err(MachineError::kvm("list the supported CPUID"))?;
-    Ok(facts_from(cpuid.as_slice(), host_has_virtualisation()))
+    Ok((facts_from(cpuid.as_slice(), host_class()), cpuid))
 }
 
 /// CPUID 1 ECX bit 5 is VMX, 8000_0001h ECX bit 2 is SVM.
@@ -179,18 +189,14 @@ fn host_has_virtualisation() -> bool {
     vmx || svm
 }
 
-fn facts_from(cpuid: &[kvm_cpuid_entry2], hardware: bool) -> HostFacts {
+fn facts_from(cpuid: &[kvm_cpuid_entry2], class: HostClass) -> HostFacts {
     let leaf = |function| cpuid.iter().find(|entry| entry.function == function);
     // 8000_0008h EAX: bits 7-0 physical address bits, bits 23-16 those of a guest if they differ (0: they do not).
     let sizes = leaf(0x8000_0008).map_or(36, |entry| entry.eax);
     let (own, guest) = (sizes & 0xFF, sizes >> 16 & 0xFF);
     let gigabyte_pages = leaf(0x8000_0001).is_some_and(|entry| entry.edx & 1 << 26 != 0);
     HostFacts {
-        class: if hardware {
-            HostClass::Hardware
-        } else {
-            HostClass::Software
-        },
+        class,
         address_bits: if guest == 0 { own } else { own.min(guest) },
         page_sizes: 1 << 12 | 1 << 21 | u32::from(gigabyte_pages) << 30,
     }
@@ -253,11 +259,11 @@ mod tests {
         };
         let facts = facts_from(
             &[leaf(0x8000_0008, 0x2E, 0), leaf(0x8000_0001, 0, 1 << 26)],
-            true,
+            HostClass::Hardware,
         );
         assert_eq!(facts.address_bits, 46);
         assert_eq!(facts.page_sizes, 1 << 12 | 1 << 21 | 1 << 30);
-        let facts = facts_from(&[leaf(0x8000_0008, 0x0030_0034, 0)], false);
+        let facts = facts_from(&[leaf(0x8000_0008, 0x0030_0034, 0)], HostClass::Software);
         assert_eq!((facts.address_bits, facts.class), (48, HostClass::Software));
         assert_eq!(facts.page_sizes, 1 << 12 | 1 << 21);
     }

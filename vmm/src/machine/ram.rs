@@ -2,13 +2,14 @@
 //!
 //! Values are copied in and out; no reference into guest memory exists. The windows of VMOs are not in here.
 
-use std::{mem::MaybeUninit, slice, sync::Arc};
+use std::{fs::File, io, mem::MaybeUninit, slice, sync::Arc};
 
 use protocol::{
     boot::{BootPage, RAM_SIZE},
     vcpu::{Entry, ThreadContext, VcpuArea},
 };
-use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
+use rustix::fs::{MemfdFlags, memfd_create};
+use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 
 use super::error::MachineError;
 
@@ -53,12 +54,17 @@ pub struct Ram {
 }
 
 impl Ram {
-    /// Maps fresh, zeroed RAM.
+    /// Maps fresh, zeroed RAM. It is a memfd, so that whoever looks at the process's memory can tell it from the VMM's own.
     pub(super) fn new() -> Result<Self, MachineError> {
-        let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), RAM_SIZE as usize)])
-            .map_err(|source| MachineError::Ram {
-                source: source.into(),
-            })?;
+        let failed = |source| MachineError::Ram { source };
+        let file = file().map_err(|error| failed(error.into()))?;
+        let range = (
+            GuestAddress(0),
+            RAM_SIZE as usize,
+            Some(FileOffset::new(file, 0)),
+        );
+        let memory = GuestMemoryMmap::from_ranges_with_files([range])
+            .map_err(|error| failed(error.into()))?;
         Ok(Self {
             memory: Arc::new(memory),
         })
@@ -137,6 +143,12 @@ impl Ram {
             unsafe { slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) };
         self.write_bytes(gpa, bytes)
     }
+}
+
+fn file() -> io::Result<File> {
+    let file = File::from(memfd_create("zvmm-ram", MemfdFlags::CLOEXEC)?);
+    file.set_len(RAM_SIZE)?;
+    Ok(file)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use kvm_bindings::{KVM_MAX_CPUID_ENTRIES, kvm_userspace_memory_region};
+use kvm_bindings::kvm_userspace_memory_region;
 use kvm_ioctls::{Cap, VmFd};
 use protocol::boot::{ARENA_BASE, MAX_VCPUS, RAM_SIZE, VCPU_AREAS, VCPU_STRIDE};
 
@@ -45,7 +45,7 @@ impl Machine {
     /// What the host lacks, or what is wrong with the kernel.
     pub fn new(config: MachineConfig<'_>) -> Result<Self, MachineError> {
         let image = KernelImage::parse(config.kernel)?;
-        let (kvm, host) = caps::open()?;
+        let (kvm, host, supported) = caps::open()?;
         let cpus = config.cpus;
         let limit =
             MAX_VCPUS.min(u32::try_from(kvm.check_extension_int(Cap::MaxVcpus)).unwrap_or(1));
@@ -69,9 +69,6 @@ impl Machine {
         machine
             .memslots()
             .set(RAM_SLOT, 0, machine.ram.host_address()?, RAM_SIZE)?;
-        let supported = kvm
-            .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
-            .map_err(MachineError::kvm("list the supported CPUID"))?;
         for index in 0..cpus {
             let mut cpuid = supported.clone();
             cpuid::restrict(cpuid.as_mut_slice(), index, cpus);

@@ -9,7 +9,7 @@ mod process;
 mod progress;
 mod report;
 mod sampler;
-mod smaps;
+pub(crate) mod smaps;
 mod stats;
 
 pub use self::{
@@ -17,5 +17,5 @@ pub use self::{
     progress::Progress,
     report::{Exits, Faults, Memory, Pages, Reclaim, Report, Times, VmoUsage},
     sampler::Sampler,
-    stats::{ExitKind, GuestRam, Stats},
+    stats::{ExitKind, Stats},
 };

@@ -82,7 +82,7 @@ pub struct Reclaim {
     pub discarded_pages: u64,
     /// Most pages that counted at a time, those on their way in or out included.
     pub peak_counted_pages: u64,
-    /// Most pages that the host held for VMOs, as far as was seen by looking every few milliseconds.
+    /// Most pages that the host held for VMOs, as far as was seen by looking every few milliseconds; 0 if nobody looked.
     pub peak_sampled_pages: u64,
 }
 
@@ -114,13 +114,15 @@ pub struct VmoUsage {
     pub size_bytes: u64,
 }
 
-/// Memory of the host.
+/// Memory of the host. What the process takes is 0 unless the run was to measure it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Memory {
     /// The guest's RAM (kernel and page tables; VMOs are apart).
     pub guest_ram_bytes: u64,
     /// The VMM's own: proportional set size without guest pages and file-backed code.
     pub own_bytes: u64,
+    /// The host's page tables of the process, those for guest memory included.
+    pub page_tables_bytes: u64,
     /// Largest resident set of the process, guest pages that it maps included.
     pub peak_resident_bytes: u64,
 }
@@ -189,6 +191,10 @@ impl Display for Report {
         }
         row("guest RAM", &Bytes(self.memory.guest_ram_bytes))?;
         row("the VMM's own memory", &Bytes(self.memory.own_bytes))?;
+        row(
+            "page tables of the process",
+            &Bytes(self.memory.page_tables_bytes),
+        )?;
         row("peak resident set", &Bytes(self.memory.peak_resident_bytes))?;
         self.exits_table(f)?;
         self.hypercalls_table(f)?;
@@ -354,6 +360,7 @@ mod tests {
             memory: Memory {
                 guest_ram_bytes: 16 << 20,
                 own_bytes: 1_600_000,
+                page_tables_bytes: 40 << 10,
                 peak_resident_bytes: 20 << 20,
             },
         }
@@ -376,6 +383,7 @@ faults served                   9
 fault service latency           p50 900 ns, p90 30.0 µs, p99 31.0 µs, max 40.0 µs
 guest RAM                       16 MiB
 the VMM's own memory            1.5 MiB
+page tables of the process      40 KiB
 peak resident set               20 MiB
 
 exits                                  total      vcpu 0      vcpu 1
@@ -407,5 +415,6 @@ VMOs                                    koid    resident        size
         assert_eq!(json["faults"]["p99_ns"], 31_000);
         assert_eq!(json["vmos"][0]["resident_pages"], 3);
         assert_eq!(json["memory"]["own_bytes"], 1_600_000);
+        assert_eq!(json["memory"]["page_tables_bytes"], 40 << 10);
     }
 }

@@ -1,31 +1,31 @@
-//! The memory of the VMM itself, read from `/proc/self/smaps`.
+//! The memory of the VMM itself, read from a process's `smaps` and `status`.
 //!
 //! The rule, mapping by mapping:
-//! - memfds and the guest's RAM are the guest's: not counted;
+//! - memfds are the guest's, its RAM and its VMOs: not counted;
 //! - mappings of files are code and constants, which the host shares and can drop: of these only the pages that the
 //!   process has made its own (relocated data, written variables) count;
 //! - all else (heap, stacks, buffers, descriptors' rings) counts with its proportional set size.
 
-use std::ops::Range;
-
 /// Bytes of memory of this process, and its largest resident set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct OwnMemory {
+pub(crate) struct OwnMemory {
     /// Proportional set size without guest memory and file-backed code.
     pub own: u64,
+    /// The host's page tables of the process, those for guest memory included.
+    pub page_tables: u64,
     /// Largest resident set so far, guest memory included as far as it is mapped.
     pub peak_resident: u64,
 }
 
-/// Measures this process; `guest_ram` is where guest RAM is mapped. Zeros if `/proc` is not there.
-pub(super) fn measure(guest_ram: &Range<u64>) -> OwnMemory {
-    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+/// Measures a process: its number, or `self`. Zeros if `/proc` does not tell.
+pub(crate) fn measure(process: &str) -> OwnMemory {
+    let read = |file| std::fs::read_to_string(format!("/proc/{process}/{file}"));
+    let status = read("status").unwrap_or_default();
+    let field = |name| status.lines().find_map(|line| kib_field(line, name));
     OwnMemory {
-        own: own_bytes(&read("/proc/self/smaps"), guest_ram),
-        peak_resident: read("/proc/self/status")
-            .lines()
-            .find_map(|line| kib_field(line, "VmHWM:"))
-            .unwrap_or(0),
+        own: own_bytes(&read("smaps").unwrap_or_default()),
+        page_tables: field("VmPTE:").unwrap_or(0),
+        peak_resident: field("VmHWM:").unwrap_or(0),
     }
 }
 
@@ -37,12 +37,12 @@ enum Share {
     All,
 }
 
-fn own_bytes(smaps: &str, guest_ram: &Range<u64>) -> u64 {
+fn own_bytes(smaps: &str) -> u64 {
     let mut share = Share::Nothing;
     let mut total = 0u64;
     for line in smaps.lines() {
-        if let Some((range, name)) = mapping(line) {
-            share = share_of(range, name, guest_ram);
+        if let Some(name) = mapping(line) {
+            share = share_of(name);
             continue;
         }
         let field = match share {
@@ -55,9 +55,8 @@ fn own_bytes(smaps: &str, guest_ram: &Range<u64>) -> u64 {
     total
 }
 
-fn share_of(range: Range<u64>, name: &str, guest_ram: &Range<u64>) -> Share {
-    let in_ram = range.start < guest_ram.end && guest_ram.start < range.end;
-    if in_ram || name.starts_with("/memfd:") || matches!(name, "[vdso]" | "[vvar]" | "[vsyscall]") {
+fn share_of(name: &str) -> Share {
+    if name.starts_with("/memfd:") || matches!(name, "[vdso]" | "[vvar]" | "[vsyscall]") {
         Share::Nothing
     } else if name.starts_with('/') && !name.starts_with("/dev/zero") {
         Share::OwnPages
@@ -66,11 +65,13 @@ fn share_of(range: Range<u64>, name: &str, guest_ram: &Range<u64>) -> Share {
     }
 }
 
-/// The head of a mapping, `start-end permissions offset device inode [name]`.
-fn mapping(line: &str) -> Option<(Range<u64>, &str)> {
+/// The name in the head of a mapping, `start-end permissions offset device inode [name]`.
+fn mapping(line: &str) -> Option<&str> {
     let (range, rest) = line.split_once(' ')?;
     let (start, end) = range.split_once('-')?;
-    let range = u64::from_str_radix(start, 16).ok()?..u64::from_str_radix(end, 16).ok()?;
+    for address in [start, end] {
+        u64::from_str_radix(address, 16).ok()?;
+    }
     let mut name = rest;
     for _ in 0..4 {
         name = name
@@ -78,7 +79,7 @@ fn mapping(line: &str) -> Option<(Range<u64>, &str)> {
             .split_once(' ')
             .map_or("", |(_, rest)| rest);
     }
-    Some((range, name.trim_start()))
+    Some(name.trim_start())
 }
 
 /// `field      12 kB` in bytes.
@@ -102,9 +103,9 @@ Anonymous:             4 kB
 5611fa000000-5611fa100000 rw-p 00000000 00:00 0                          [heap]
 Pss:                 100 kB
 Anonymous:           100 kB
-7f0000000000-7f0001000000 rw-p 00000000 00:00 0 
+7f0000000000-7f0001000000 rw-s 00000000 00:01 2050                       /memfd:zvmm-ram (deleted)
 Pss:               16000 kB
-Anonymous:         16000 kB
+Anonymous:             0 kB
 7f0002000000-7f0003000000 rw-s 00000000 00:01 2051                       /memfd:data (deleted)
 Pss:                5000 kB
 Anonymous:             0 kB
@@ -121,22 +122,22 @@ VmFlags: rd wr mr mw me ac
 
     #[test]
     fn the_rule_holds() {
-        let ram = 0x7f00_0000_0000..0x7f00_0100_0000;
-        assert_eq!(own_bytes(SMAPS, &ram), (4 + 100 + 4 + 20) * 1024);
-        assert_eq!(own_bytes(SMAPS, &(0..0)), (4 + 100 + 16000 + 4 + 20) * 1024);
+        assert_eq!(own_bytes(SMAPS), (4 + 100 + 4 + 20) * 1024);
     }
 
     #[test]
     fn names_may_hold_blanks() {
-        let (range, name) = mapping("10-20 r--p 00000000 fe:00 24    /a b/c (deleted)").unwrap();
-        assert_eq!((range, name), (0x10..0x20, "/a b/c (deleted)"));
+        let name = mapping("10-20 r--p 00000000 fe:00 24    /a b/c (deleted)");
+        assert_eq!(name, Some("/a b/c (deleted)"));
         assert_eq!(mapping("Pss_Dirty:             0 kB"), None);
         assert_eq!(mapping("VmFlags: rd-x wr mr"), None);
     }
 
     #[test]
     fn this_process_has_memory() {
-        let memory = measure(&(0..0));
-        assert!(memory.own > 0 && memory.peak_resident > 0, "{memory:?}");
+        let memory = measure("self");
+        let all = [memory.own, memory.page_tables, memory.peak_resident];
+        assert!(all.iter().all(|bytes| *bytes > 0), "{memory:?}");
+        assert_eq!(measure("no process"), OwnMemory::default());
     }
 }

@@ -5,7 +5,6 @@
 
 use std::{
     array,
-    ops::Range,
     sync::{
         Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -66,15 +65,6 @@ impl ExitKind {
             ExitKind::InterruptWindow => "interrupt window",
         }
     }
-}
-
-/// The guest's RAM (not its VMOs).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GuestRam {
-    /// Bytes.
-    pub bytes: u64,
-    /// Host addresses where it is mapped; left out of the VMM's own memory.
-    pub mapped_at: Range<u64>,
 }
 
 /// Everything that is counted in a run.
@@ -205,12 +195,15 @@ impl Stats {
         self.began.elapsed()
     }
 
-    /// The figures so far, with the state of the VMOs at the end of the run. Reads `/proc/self/smaps`, so call it while
-    /// guest memory is still mapped and not on a path that is measured.
-    pub fn report(&self, vmos: Vec<VmoUsage>, reclaim: Reclaim, ram: &GuestRam) -> Report {
+    /// The figures so far, with the state of the VMOs at the end of the run. The process's memory is looked at only with
+    /// `measure_memory`: that takes a millisecond, and is to be done while guest memory is still mapped.
+    pub fn report(&self, vmos: Vec<VmoUsage>, reclaim: Reclaim, measure_memory: bool) -> Report {
         let first = self.first_user_instruction.get();
         let wall = self.began.elapsed();
-        let memory = smaps::measure(&ram.mapped_at);
+        let memory = match measure_memory {
+            true => smaps::measure("self"),
+            false => smaps::OwnMemory::default(),
+        };
         Report {
             times: Times {
                 first_user_instruction_since_exec_ns: first
@@ -236,8 +229,9 @@ impl Stats {
             faults: self.faults(),
             vmos,
             memory: Memory {
-                guest_ram_bytes: ram.bytes,
+                guest_ram_bytes: protocol::boot::RAM_SIZE,
                 own_bytes: memory.own,
+                page_tables_bytes: memory.page_tables,
                 peak_resident_bytes: memory.peak_resident,
             },
         }
@@ -301,11 +295,6 @@ fn nanos(duration: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    const NO_RAM: GuestRam = GuestRam {
-        bytes: 16 << 20,
-        mapped_at: 0..0,
-    };
-
     #[test]
     fn counts_arrive_in_the_report() {
         let stats = Stats::new(2);
@@ -319,7 +308,7 @@ mod tests {
         stats.page_request(16);
         stats.supplied(17, 3);
         stats.first_user_instruction();
-        let report = stats.report(Vec::new(), Reclaim::default(), &NO_RAM);
+        let report = stats.report(Vec::new(), Reclaim::default(), false);
         let fault = report
             .exits
             .iter()
@@ -357,7 +346,7 @@ mod tests {
         for micros in 1..=100 {
             stats.fault_served(micros % 2, Duration::from_micros(u64::from(micros)));
         }
-        let faults = stats.report(Vec::new(), Reclaim::default(), &NO_RAM).faults;
+        let faults = stats.report(Vec::new(), Reclaim::default(), false).faults;
         assert_eq!(faults.served, 100);
         for (found, micros) in [
             (faults.p50_ns, 50.0),
@@ -377,7 +366,7 @@ mod tests {
         stats.fault_served(0, Duration::MAX);
         assert_eq!(
             stats
-                .report(Vec::new(), Reclaim::default(), &NO_RAM)
+                .report(Vec::new(), Reclaim::default(), false)
                 .faults
                 .served,
             2
@@ -386,7 +375,7 @@ mod tests {
 
     #[test]
     fn nothing_ran_nothing_is_claimed() {
-        let report = Stats::new(1).report(Vec::new(), Reclaim::default(), &NO_RAM);
+        let report = Stats::new(1).report(Vec::new(), Reclaim::default(), false);
         assert_eq!(report.times.first_user_instruction_since_exec_ns, None);
         assert_eq!(report.faults.served, 0);
         assert!(report.exits.iter().all(|exits| exits.total == 0));
