@@ -19,6 +19,8 @@ pub enum Statistic {
     P99,
     /// The sum by the number.
     Mean,
+    /// The median, of thousandths: how many times as much.
+    Factor,
 }
 
 /// Does one side once.
@@ -73,13 +75,17 @@ impl Ground {
         figures.push(self.sequential(adaptive, 64, SupplyPolicy::Adaptive, 1.25));
         let both = &[(Statistic::Mean, Some(1.15)), (Statistic::P50, None)];
         figures.push(self.random(3, "PageInBlobRandom/2 vCPUs, 2 VMOs", 2, &[0, 1], both));
+        figures.extend(self.one_vmo());
         figures.extend(self.deliveries());
         figures.extend(self.services());
         figures.push(self.null());
         figures.push(self.start());
         figures.extend([1, 16, 256].map(|pages| self.supply(pages)));
         figures.push(self.clones());
+        figures.push(self.clone_writes());
+        figures.push(self.write_back_scan());
         figures.extend([100, 10_000].map(|vmos| self.many(vmos)));
+        figures.extend([64, 1].map(|each| self.sparse(each)));
         figures.push(self.anonymous());
         figures.push(self.core());
         figures
@@ -306,7 +312,7 @@ pub(super) fn args<const W: usize, const N: usize>(
 }
 
 /// 0 to `count`, shuffled: by xorshift64*, so that a seed gives one order.
-fn shuffled(count: u64, seed: u64) -> Vec<u64> {
+pub(super) fn shuffled(count: u64, seed: u64) -> Vec<u64> {
     let mut order: Vec<u64> = (0..count).collect();
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     for at in (1..order.len()).rev() {

@@ -12,15 +12,19 @@ mod delivery;
 mod figures;
 #[allow(unsafe_code)]
 pub mod floor;
+mod memory;
 mod noise;
 mod plot;
 mod report;
 mod service;
 mod side;
+mod sizes;
 mod stats;
+mod writes;
 
 use std::io;
 
+use crate::machine::caps;
 use figures::{Figure, Ground, Statistic};
 use noise::Watch;
 use side::{Observation, Work};
@@ -41,7 +45,7 @@ pub struct BenchConfig {
 }
 
 /// The numbers of the figures.
-pub const FIGURES: [u32; 10] = [1, 2, 3, 4, 5, 6, 7, 9, 10, 11];
+pub const FIGURES: [u32; 11] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
 
 /// Pages of the sample file.
 const PAGES: u64 = 16_384;
@@ -62,17 +66,25 @@ pub fn run(config: &BenchConfig, mut tell: impl FnMut(&str)) -> io::Result<Resul
         count: pages / 4,
         nanoseconds: clock::nanoseconds_per_cycle(),
     };
-    let figures = ground.figures().into_iter();
-    let wanted = figures
-        .filter(|figure| config.figures.is_empty() || config.figures.contains(&figure.number));
+    let wanted = |number| config.figures.is_empty() || config.figures.contains(&number);
     let mut measured = Vec::new();
-    for figure in wanted {
+    let figures = ground.figures().into_iter();
+    for figure in figures.filter(|figure| wanted(figure.number)) {
         tell(&figure.name);
         measured.push(measure(&figure, config.rounds)?);
     }
+    let memory = match wanted(8) {
+        true => {
+            tell("Memory");
+            memory::measure(config.quick)?
+        }
+        false => Vec::new(),
+    };
     Ok(Results {
+        host: caps::host_class().into(),
         rounds: config.rounds,
         figures: measured,
+        memory,
     })
 }
 
@@ -91,7 +103,7 @@ pub struct Measured {
     pub floor_work: Work,
     /// What zvmm did in one run.
     pub work: Work,
-    /// Nanoseconds of every operation of the floor, a list a round.
+    /// Nanoseconds of every operation of the floor, or thousandths; a list a round.
     pub floor_samples: Vec<Vec<u64>>,
     /// Those of zvmm.
     pub samples: Vec<Vec<u64>>,
@@ -102,7 +114,7 @@ pub struct Measured {
 pub struct Row {
     /// Which number of the samples.
     pub statistic: Statistic,
-    /// The floor's, in nanoseconds: median of the rounds.
+    /// The floor's, in nanoseconds or thousandths: median of the rounds.
     pub floor_ns: Option<f64>,
     /// zvmm's.
     pub ours_ns: f64,
@@ -173,7 +185,7 @@ fn reduce(
 
 fn number(statistic: Statistic, samples: &[f64]) -> f64 {
     match statistic {
-        Statistic::P50 => percentile(&mut samples.to_vec(), 0.5),
+        Statistic::P50 | Statistic::Factor => percentile(&mut samples.to_vec(), 0.5),
         Statistic::P99 => percentile(&mut samples.to_vec(), 0.99),
         Statistic::Mean => samples.iter().sum::<f64>() / samples.len().max(1) as f64,
     }

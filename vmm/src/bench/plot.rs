@@ -97,6 +97,7 @@ fn picture(figure: &Measured) -> Result<String, Box<dyn Error + Send + Sync>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::report::Host;
 
     fn figure(floor: Vec<u64>, ours: Vec<u64>) -> Measured {
         Measured {
@@ -118,7 +119,13 @@ mod tests {
             figure(Vec::new(), vec![7; 10]),
             figure(vec![0], vec![0, 0, u64::MAX]),
         ];
-        let page = page(&Results { rounds: 1, figures }).unwrap();
+        let page = page(&Results {
+            host: Host::Software,
+            rounds: 1,
+            figures,
+            memory: Vec::new(),
+        })
+        .unwrap();
         assert_eq!(page.matches("<svg").count(), 3);
         let curves = ["#0000FF", "#8C8C8C"].map(|color| page.matches(color).count());
         assert_eq!(curves, [3, 2], "{page}");

@@ -11,6 +11,7 @@ use crate::config::{
     FaultDelivery, FileMode, NamedVmo, Output, Program, RunConfig, SupplyPolicy, VmoSource,
 };
 use crate::outcome::End;
+use crate::pager::HostPager;
 use crate::{guest_image, vm};
 
 /// A run that takes longer is stuck.
@@ -59,6 +60,8 @@ pub enum Content {
     File(std::path::PathBuf),
     /// Zeros of this many bytes.
     Zero(u64),
+    /// Anything.
+    Pager(Arc<dyn HostPager>),
 }
 
 /// The names of the program's VMOs, in order.
@@ -103,6 +106,10 @@ pub fn delivered(
                     size: *size,
                     executable: false,
                 },
+                Content::Pager(pager) => VmoSource::Content {
+                    pager: Arc::clone(pager),
+                    writable: false,
+                },
             },
         });
     let outcome = vm::run(RunConfig {
@@ -112,6 +119,7 @@ pub fn delivered(
         timeout: Some(TIMEOUT),
         supply: what.policy,
         fault_delivery: delivery,
+        pin: true,
         output: Output::Sink(Arc::new(move |bytes: &[u8]| {
             sink.lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -232,7 +240,8 @@ pub fn calls(
     ))
 }
 
-pub(super) fn observed(cycles: &[Vec<u32>], nanoseconds: f64, work: Work) -> Observation {
+/// What the cycles of all vCPUs, of a length of `nanoseconds`, amount to.
+pub fn observed(cycles: &[Vec<u32>], nanoseconds: f64, work: Work) -> Observation {
     let all = cycles.iter().flatten();
     let samples = all.map(|cycles| f64::from(*cycles) * nanoseconds).collect();
     Observation { samples, work }

@@ -44,6 +44,15 @@ fn every_figure_is_measured() {
             "no figure {number} in {numbers:?}"
         );
     }
+    let memory = results["memory"].as_array().unwrap();
+    assert!(!memory.is_empty());
+    for line in memory {
+        let name = line["name"].as_str().unwrap();
+        assert!(table.contains(name), "{name} is not in {table}");
+        if name == "Memory/Own, at the start" {
+            assert!(line["bytes"].as_f64().unwrap() > 0.0, "{line}");
+        }
+    }
     let page = std::fs::read_to_string(plot).unwrap();
     assert_eq!(page.matches("<svg").count(), figures.len());
     for figure in figures {

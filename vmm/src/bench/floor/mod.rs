@@ -14,6 +14,7 @@ pub mod guest;
 mod pages;
 pub mod service;
 mod switch;
+mod writes;
 
 use std::fs::File;
 use std::io;
@@ -23,8 +24,10 @@ use kvm_bindings::{
 };
 use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
 
+use crate::processor;
 use guest::{CALL, Code, DONE};
 pub use pages::{Memory, Source, Window};
+pub use writes::{Region, Writes};
 
 /// Where the window begins, guest-physical and virtual.
 pub const WINDOW: u64 = 1 << 30;
@@ -93,11 +96,18 @@ impl Floor {
     /// # Errors
     /// What the host refused.
     pub fn new(cpus: u64, pages: u64, watched: bool) -> io::Result<Floor> {
+        Floor::with_window(cpus, Window::new(pages, watched)?)
+    }
+
+    /// A VM of `cpus` vCPUs and this window.
+    ///
+    /// # Errors
+    /// What the host refused.
+    pub fn with_window(cpus: u64, window: Window) -> io::Result<Floor> {
         let kvm = Kvm::new()?;
         let vm = kvm.create_vm()?;
         let cpuid = kvm.get_supported_cpuid(kvm_bindings::KVM_MAX_CPUID_ENTRIES)?;
         let ram = Memory::anonymous(RAM)?;
-        let window = Window::new(pages, watched)?;
         for (slot, gpa, memory) in [(0, 0, &ram), (1, WINDOW, window.memory())] {
             let region = kvm_userspace_memory_region {
                 slot,
@@ -261,6 +271,7 @@ impl Floor {
                 .map(|vcpu| {
                     scope.spawn(move || {
                         let index = vcpu.index as usize;
+                        processor::pin(index);
                         vcpu.run(count, |number, event| serve(window, index, number, event))?;
                         Ok(vcpu.results(ram, count))
                     })

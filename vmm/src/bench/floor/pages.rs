@@ -6,12 +6,12 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use linux_raw_sys::general as raw;
 
-const PAGE: u64 = 4096;
+pub(super) const PAGE: u64 = 4096;
 const FEATURES: u64 = raw::UFFD_FEATURE_SIGBUS as u64 | raw::UFFD_FEATURE_MISSING_SHMEM as u64;
 
 // <linux/userfaultfd.h>: _IOWR(0xAA, n, struct), _IO(0xAA, 0) of the device.
 const UFFDIO_API: u64 = 0xC018_AA3F;
-const UFFDIO_REGISTER: u64 = 0xC020_AA00;
+pub(super) const UFFDIO_REGISTER: u64 = 0xC020_AA00;
 const UFFDIO_COPY: u64 = 0xC028_AA03;
 const USERFAULTFD_IOC_NEW: u64 = 0xAA00;
 
@@ -28,7 +28,7 @@ unsafe impl Send for Memory {}
 unsafe impl Sync for Memory {}
 
 impl Memory {
-    fn map(length: u64, protection: i32, flags: i32, fd: i32) -> io::Result<Memory> {
+    pub(super) fn map(length: u64, protection: i32, flags: i32, fd: i32) -> io::Result<Memory> {
         // SAFETY: a new mapping where the kernel likes.
         let address = unsafe {
             libc::mmap(
@@ -133,9 +133,9 @@ impl Source {
 /// Memory whose absent pages make KVM_RUN fail with EFAULT.
 #[derive(Debug)]
 pub struct Window {
-    memory: Memory,
-    file: OwnedFd,
-    uffd: OwnedFd,
+    pub(super) memory: Memory,
+    pub(super) file: OwnedFd,
+    pub(super) uffd: OwnedFd,
 }
 
 impl Window {
@@ -144,14 +144,9 @@ impl Window {
     /// # Errors
     /// What the host refused.
     pub fn new(pages: u64, watched: bool) -> io::Result<Window> {
-        let uffd = open_uffd()?;
-        // SAFETY: a name that ends with zero; the descriptor is new.
-        let file = unsafe { owned(libc::memfd_create(c"floor".as_ptr(), libc::MFD_CLOEXEC)) }?;
+        let uffd = open_uffd(FEATURES)?;
         let length = pages * PAGE;
-        // SAFETY: a file of our own.
-        if unsafe { libc::ftruncate(file.as_raw_fd(), length as i64) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
+        let file = memfd(length)?;
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let memory = Memory::map(length, protection, libc::MAP_SHARED, file.as_raw_fd())?;
         if !watched {
@@ -216,6 +211,17 @@ impl Window {
     }
 }
 
+/// A file of zeros.
+pub(super) fn memfd(length: u64) -> io::Result<OwnedFd> {
+    // SAFETY: a name that ends with zero; the descriptor is new.
+    let file = unsafe { owned(libc::memfd_create(c"floor".as_ptr(), libc::MFD_CLOEXEC)) }?;
+    // SAFETY: a file of our own.
+    match unsafe { libc::ftruncate(file.as_raw_fd(), length as i64) } {
+        0 => Ok(file),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// # Safety
 /// `fd` is a new descriptor of nobody else's, or negative.
 unsafe fn owned(fd: i32) -> io::Result<OwnedFd> {
@@ -226,7 +232,7 @@ unsafe fn owned(fd: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-fn call<T>(fd: &OwnedFd, request: u64, argument: &mut T) -> io::Result<()> {
+pub(super) fn call<T>(fd: &OwnedFd, request: u64, argument: &mut T) -> io::Result<()> {
     // SAFETY: requests and arguments belong together, as the callers are few and short.
     match unsafe { libc::ioctl(fd.as_raw_fd(), request, std::ptr::from_mut(argument)) } {
         0 => Ok(()),
@@ -235,7 +241,7 @@ fn call<T>(fd: &OwnedFd, request: u64, argument: &mut T) -> io::Result<()> {
 }
 
 /// By way of the device, else of the system call.
-fn open_uffd() -> io::Result<OwnedFd> {
+pub(super) fn open_uffd(features: u64) -> io::Result<OwnedFd> {
     let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
     let device = File::options()
         .read(true)
@@ -250,7 +256,7 @@ fn open_uffd() -> io::Result<OwnedFd> {
     }?;
     let mut api = raw::uffdio_api {
         api: raw::UFFD_API.into(),
-        features: FEATURES,
+        features,
         ioctls: 0,
     };
     call(&uffd, UFFDIO_API, &mut api)?;

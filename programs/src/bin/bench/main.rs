@@ -2,15 +2,22 @@
 //!
 //! | WHAT | what it measures |
 //! |---|---|
-//! | `read SEED COUNT NAME...` | the first load of COUNT pages of each VMO, one thread a VMO; in order if SEED is 0, else at random |
+//! | `read SEED COUNT NAME...` | the first load of COUNT pages of each VMO, one thread a name, of other pages if a name comes again; in order if SEED is 0, else at random |
 //! | `write SEED COUNT NAME...` | likewise, stores |
 //! | `null COUNT` | `zx_clock_get_monotonic` |
 //! | `supply PAGES COUNT` | `zx_pager_supply_pages` of so many pages |
 //! | `many VMOS SEED COUNT NAME` | as `read`, with so many other VMOs there |
+//! | `places COUNT EACH NAME` | the first load of EACH pages in COUNT places of a VMO |
 //! | `clone PAGES COUNT` | `zx_vmo_create_child` (a snapshot) of a VMO of so many pages, none of which is there |
 //! | `service COUNT` | the first load of COUNT pages of a pager's VMO, which another thread answers for |
+//! | `clone-write PAGES COUNT` | the first store to COUNT pages of a snapshot of so many pages, at random |
+//! | `dirty PAGES EVERY COUNT` | `zx_pager_query_dirty_ranges` over so many pages, each EVERYth of which was written to |
+//! | `memory VMOS PAGES FAULTS` | nothing by itself: it waits after each step until what it writes is read |
 //! | `exit` | nothing |
 #![cfg_attr(target_os = "none", no_std, no_main)]
+
+mod sizes;
+mod writes;
 
 use core::arch::asm;
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
@@ -35,7 +42,21 @@ fn run(startup: &Startup<'_>) -> i32 {
             touch(startup, what == "write", seed, count as usize, 4)
         }
         (Some("many"), Some(vmos), Some(seed)) => many(startup, vmos, seed),
+        (Some("places"), Some(count), Some(each)) => {
+            sizes::places(startup, count as usize, each as usize)
+        }
         (Some("clone"), Some(pages), Some(count)) => clone(pages, count as usize),
+        (Some("clone-write"), Some(pages), Some(count)) => {
+            writes::clone_writes(pages as usize, count as usize)
+        }
+        (Some("dirty"), Some(pages), Some(every)) => match argument(4) {
+            Some(count) => writes::dirty_ranges(pages as usize, every as usize, count as usize),
+            None => Err(Status::INVALID_ARGS),
+        },
+        (Some("memory"), Some(vmos), Some(pages)) => match argument(4) {
+            Some(faults) => sizes::memory(vmos, pages as usize, faults as usize),
+            None => Err(Status::INVALID_ARGS),
+        },
         (Some("null"), Some(count), _) => null(count as usize),
         (Some("supply"), Some(pages), Some(count)) => supply(pages, count as usize),
         (Some("service"), Some(count), _) => service(count as usize),
@@ -109,6 +130,8 @@ fn order(seed: u64, count: usize, pages: usize) -> Result<Numbers, Status> {
 struct Part {
     base: usize,
     order: Numbers,
+    /// Where in the order it begins.
+    first: usize,
     cycles: Numbers,
 }
 
@@ -122,7 +145,10 @@ fn touch(
     static READY: AtomicU32 = AtomicU32::new(0);
     let threads = startup.args().skip(names_at).count() as u32;
     let mut running = [const { None }; 8];
-    for (name, place) in startup.args().skip(names_at).zip(&mut running) {
+    for (nth, place) in (0..threads as usize).zip(&mut running) {
+        let names = || startup.args().skip(names_at);
+        let name = names().nth(nth).unwrap_or_default();
+        let first = count * names().take(nth).filter(|other| *other == name).count();
         let raw = startup.handle(name).ok_or(Status::NOT_FOUND)?;
         let vmo = Unowned::<Vmo>::from_raw(raw);
         let pages = (vmo.get_size()? / PAGE_SIZE) as usize;
@@ -133,7 +159,8 @@ fn touch(
         };
         let part = Part {
             base: mapping.leak(),
-            order: order(seed, count, pages)?,
+            order: order(seed, first + count, pages)?,
+            first,
             cycles: Numbers::new(count)?,
         };
         let work = move || {
@@ -142,7 +169,7 @@ fn touch(
                 core::hint::spin_loop();
             }
             for at in 0..count {
-                let address = part.base + part.order.get(at) * PAGE;
+                let address = part.base + part.order.get(part.first + at) * PAGE;
                 part.cycles.set(at, timed(address, write));
             }
             part.cycles
@@ -217,13 +244,18 @@ fn many(startup: &Startup<'_>, vmos: u64, seed: u64) -> Result<(), Status> {
         .arg(4)
         .and_then(number)
         .ok_or(Status::INVALID_ARGS)?;
+    crowd(vmos)?;
+    touch(startup, false, seed, count as usize, 5)
+}
+
+/// Makes VMOs with a page each, which stay until the program ends.
+fn crowd(vmos: u64) -> Result<(), Status> {
     for _ in 0..vmos {
         let vmo = Vmo::create(PAGE_SIZE)?;
         vmo.write(&[1], 0)?;
-        // It stays until the program ends.
         core::mem::forget(vmo);
     }
-    touch(startup, false, seed, count as usize, 5)
+    Ok(())
 }
 
 fn clone(pages: u64, count: usize) -> Result<(), Status> {
