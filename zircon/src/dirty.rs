@@ -243,19 +243,18 @@ impl Kernel {
         let Some(vmo) = self.vmos.get_mut(&id) else {
             return;
         };
-        for page in vmo.pages.occupied(run) {
-            match vmo.pages.get(page) {
-                PageState::Dirty | PageState::Inherited => {}
-                PageState::Blank => {
-                    vmo.zero.remove(page..page + 1);
-                    vmo.pages.set(page..page + 1, PageState::Dirty);
-                    vmo.modified = true;
-                }
-                _ => {
-                    vmo.pages.set(page..page + 1, PageState::Dirty);
-                    vmo.modified = true;
-                }
-            }
+        let new = |state| match state {
+            PageState::Absent | PageState::Dirty | PageState::Inherited => false,
+            PageState::Zero | PageState::Clean | PageState::Awaiting | PageState::Blank => true,
+        };
+        // Most often it is one page that is known already.
+        if run.end - run.start == 1 && !new(vmo.pages.get(run.start)) {
+            return;
+        }
+        for run in vmo.pages.runs_of(run, new) {
+            vmo.zero.remove(run.clone());
+            vmo.pages.set(run, PageState::Dirty);
+            vmo.modified = true;
         }
     }
 }

@@ -44,9 +44,8 @@ type DirtyRun = (Range<u64>, bool);
 
 /// The dirty runs of a VMO within `pages`, in order.
 fn dirty_runs(vmo: &Vmo, pages: Range<u64>) -> Vec<DirtyRun> {
-    let dirty = |page: &u64| matches!(vmo.pages.get(*page), PageState::Dirty | PageState::Awaiting);
-    let occupied = vmo.pages.occupied(pages.clone());
-    let pages_of_storage = crate::pages::runs(occupied.into_iter().filter(dirty));
+    let dirty = |state| matches!(state, PageState::Dirty | PageState::Awaiting);
+    let pages_of_storage = vmo.pages.runs_of(pages.clone(), dirty);
     let zeros = vmo
         .zero
         .within(pages)
@@ -153,7 +152,7 @@ impl Kernel {
 /// What a query of dirty ranges writes: as many records as fit, their number, and how many there are.
 fn ranges_out(runs: &[DirtyRun], out: InfoOut) -> Vec<(u64, Vec<u8>)> {
     let fit = usize::try_from(out.size / VMO_DIRTY_RANGE_SIZE).unwrap_or(usize::MAX);
-    let mut records = Vec::new();
+    let mut records = Vec::with_capacity(runs.len().min(fit) * VMO_DIRTY_RANGE_SIZE as usize);
     for (run, zero) in runs.iter().take(fit) {
         let options = if *zero { DIRTY_RANGE_IS_ZERO } else { 0 };
         for word in [

@@ -120,7 +120,7 @@ pub enum MemoryOp {
         on: bool,
     },
     /// Tell which pages were written to since they were protected, as [`MemoryResult::Written`], and protect those again if asked
-    /// to. Only for VMOs whose writes are noted.
+    /// to; if not, absent pages may be among those told. Only for VMOs whose writes are noted.
     Scan {
         /// The pages.
         pages: Pages,

@@ -6,6 +6,9 @@ use std::ops::Range;
 
 const LEAF_PAGES: u64 = 512;
 
+/// Pages that [`PageMap::runs_of`] looks at together.
+const BLOCK: usize = 16;
+
 /// Most pages of storage that [`PageMap::run_length`] looks at.
 const MAX_RUN: u64 = 512;
 
@@ -63,10 +66,16 @@ type Bits = [u64; (LEAF_PAGES / 64) as usize];
 
 #[derive(Clone, Debug)]
 struct Leaf {
-    states: Box<[PageState; LEAF_PAGES as usize]>,
-    marks: [Bits; 4],
+    /// Apart: the nodes of the tree, which are half empty as a rule, are small then.
+    pages: Box<LeafPages>,
     used: u16,
     committed: u16,
+}
+
+#[derive(Clone, Debug)]
+struct LeafPages {
+    states: [PageState; LEAF_PAGES as usize],
+    marks: [Bits; 4],
 }
 
 impl Leaf {
@@ -74,6 +83,7 @@ impl Leaf {
     fn word(&mut self, page: u64, mark: Mark) -> Option<(&mut u64, u64)> {
         let at = page % LEAF_PAGES;
         let word = self
+            .pages
             .marks
             .get_mut(mark as usize)?
             .get_mut((at / 64) as usize)?;
@@ -102,7 +112,7 @@ impl PageMap {
     /// State of `page`.
     pub fn get(&self, page: u64) -> PageState {
         let leaf = self.leaves.get(&(page / LEAF_PAGES));
-        leaf.and_then(|leaf| leaf.states.get((page % LEAF_PAGES) as usize))
+        leaf.and_then(|leaf| leaf.pages.states.get((page % LEAF_PAGES) as usize))
             .copied()
             .unwrap_or_default()
     }
@@ -153,12 +163,14 @@ impl PageMap {
             .leaves
             .entry(page / LEAF_PAGES)
             .or_insert_with(|| Leaf {
-                states: Box::new([PageState::Absent; LEAF_PAGES as usize]),
-                marks: [Bits::default(); 4],
+                pages: Box::new(LeafPages {
+                    states: [PageState::Absent; LEAF_PAGES as usize],
+                    marks: [Bits::default(); 4],
+                }),
                 used: 0,
                 committed: 0,
             });
-        let Some(slot) = leaf.states.get_mut((page % LEAF_PAGES) as usize) else {
+        let Some(slot) = leaf.pages.states.get_mut((page % LEAF_PAGES) as usize) else {
             return;
         };
         let old = std::mem::replace(slot, state);
@@ -188,7 +200,7 @@ impl PageMap {
     pub fn has(&self, page: u64, mark: Mark) -> bool {
         let at = page % LEAF_PAGES;
         let leaf = self.leaves.get(&(page / LEAF_PAGES));
-        let bits = leaf.and_then(|leaf| leaf.marks.get(mark as usize));
+        let bits = leaf.and_then(|leaf| leaf.pages.marks.get(mark as usize));
         let word = bits.and_then(|bits| bits.get((at / 64) as usize));
         word.is_some_and(|word| word & (1 << (at % 64)) != 0)
     }
@@ -213,6 +225,7 @@ impl PageMap {
             let from = range.start.max(start);
             let end = range.end.min(start + LEAF_PAGES);
             let states = leaf
+                .pages
                 .states
                 .get((from - start) as usize..(end - start) as usize)?;
             Some((from, states))
@@ -228,6 +241,28 @@ impl PageMap {
             .filter(|(_, state)| **state != PageState::Absent)
             .map(|(page, _)| page)
             .collect()
+    }
+
+    /// The runs of pages of `range` whose state is as asked, which absent pages' is not. Fast over pages that are not.
+    pub fn runs_of(
+        &self,
+        range: Range<u64>,
+        wanted: impl Fn(PageState) -> bool,
+    ) -> Vec<Range<u64>> {
+        let mut found = Vec::new();
+        for (mut page, mut states) in self.parts(range) {
+            // Without a branch a page, so that all pages of a block are looked at at once.
+            while let Some((block, rest)) = states.split_first_chunk::<BLOCK>() {
+                if block.iter().fold(false, |any, state| any | wanted(*state)) {
+                    let pages = (page..).zip(block);
+                    found.extend(pages.filter_map(|(page, state)| wanted(*state).then_some(page)));
+                }
+                (page, states) = (page + BLOCK as u64, rest);
+            }
+            let pages = (page..).zip(states);
+            found.extend(pages.filter_map(|(page, state)| wanted(*state).then_some(page)));
+        }
+        runs(found)
     }
 
     /// First page of `range` that is not absent.
@@ -313,6 +348,10 @@ mod tests {
             runs(map.occupied(0..u64::MAX)),
             vec![510..514, far..far + 1]
         );
+        let dirty = |state| state == PageState::Dirty;
+        assert_eq!(map.runs_of(0..u64::MAX, dirty), [far..far + 1]);
+        assert_eq!(map.runs_of(511..513, |_| true), [511..513]);
+        assert_eq!(map.runs_of(0..far, dirty), []);
         assert_eq!(map.run_length(510, 100), 4);
         for (range, committed) in [
             (0..u64::MAX, 5),

@@ -222,14 +222,24 @@ impl Window {
         Ok(())
     }
 
-    /// The pages of `runs` that were written to since they were protected; protects them again if asked to.
-    pub(super) fn scan(&self, runs: &[Run], protect: bool) -> Result<Vec<Range<u64>>, OpError> {
+    /// The pages of `runs` that were written to since they were protected, and those that are absent.
+    pub(super) fn unmarked(&self, runs: &[Run]) -> Result<Vec<Range<u64>>, OpError> {
+        let mut unmarked = Vec::new();
+        for piece in self.pieces(runs) {
+            let found = piece.unmarked();
+            unmarked.extend(found.map_err(|errno| self.not_scanned(&piece, errno))?);
+        }
+        Ok(unmarked)
+    }
+
+    /// The pages of `runs` that were written to since they were protected; protects them again.
+    pub(super) fn protect_written(&self, runs: &[Run]) -> Result<Vec<Range<u64>>, OpError> {
         let store = Arc::clone(&self.layout().store);
         let mut written = Vec::new();
         for piece in self.pieces(runs) {
             let found = self.written(&piece, &store)?;
             // A page that is written to only now is told of next time: it is not among those protected again.
-            for run in found.iter().filter(|_| protect) {
+            for run in &found {
                 let part = piece.part(run.start - piece.run.first_page, run.end - run.start);
                 self.write_protect(&part, true)?;
             }
@@ -239,10 +249,13 @@ impl Window {
     }
 
     fn written(&self, piece: &Piece, store: &Store) -> Result<Vec<Range<u64>>, OpError> {
+        let written = piece.written(store);
+        written.map_err(|errno| self.not_scanned(piece, errno))
+    }
+
+    fn not_scanned(&self, piece: &Piece, errno: Errno) -> OpError {
         let (vmo, page) = (self.vmo, piece.run.first_page);
-        piece
-            .written(store)
-            .map_err(|errno| OpError::Scan { vmo, page, errno })
+        OpError::Scan { vmo, page, errno }
     }
 
     /// Protects pages against writes, or takes the protection away.

@@ -27,6 +27,7 @@ use super::{
     arena::Lease,
     error::MemoryError,
     memfd::Memfd,
+    pagemap::Pagemap,
     store::Store,
     uffd::{Installed, Userfaultfd},
     units::{PAGE_SHIFT, bytes},
@@ -358,16 +359,34 @@ impl Piece {
         unsafe { madvise(at, len, Advice::LinuxPopulateWrite) }
     }
 
+    /// The pages of the piece that were written to since they were protected, and those that are absent.
+    pub(super) fn unmarked(&self) -> Result<Vec<Range<u64>>, Errno> {
+        let found = self.pagemap().unmarked(self.run.host_range())?.into_iter();
+        Ok(found.map(|host| self.pages(&host)).collect())
+    }
+
     /// The pages of the piece that were written to since they were protected.
     pub(super) fn written(&self, store: &Store) -> Result<Vec<Range<u64>>, Errno> {
-        let run = &self.run;
-        let pagemap = run.chunk.lease.arena().watch().pagemap();
         let mut written = Vec::new();
-        for unmarked in pagemap.unmarked(run.host_range())? {
-            let page = |host: u64| run.first_page + ((host - run.host()) >> PAGE_SHIFT);
-            // Those that are absent carry no mark either.
-            written.extend(store.present(page(unmarked.start)..page(unmarked.end))?);
+        let host = self.run.host_range();
+        for (unmarked, mapped) in self.pagemap().unmarked_and_mapped(host)? {
+            let pages = self.pages(&unmarked);
+            match mapped && self.view.is_none() {
+                true => written.push(pages),
+                // Asking the file takes time in proportion to what it holds from there on.
+                false => written.extend(store.present(pages)?),
+            }
         }
         Ok(written)
+    }
+
+    fn pagemap(&self) -> &Pagemap {
+        self.run.chunk.lease.arena().watch().pagemap()
+    }
+
+    /// The pages at these addresses.
+    fn pages(&self, host: &Range<u64>) -> Range<u64> {
+        let page = |at: u64| self.run.first_page + ((at - self.run.host()) >> PAGE_SHIFT);
+        page(host.start)..page(host.end)
     }
 }

@@ -203,7 +203,10 @@ impl Memory {
     fn scan(&self, pages: Pages, protect: bool) -> Performed {
         let window = self.window(pages.vmo)?;
         let runs = window.placed(pages.first, pages.count)?;
-        let written = window.scan(&runs, protect)?;
+        let written = match protect {
+            true => window.protect_written(&runs)?,
+            false => window.unmarked(&runs)?,
+        };
         Ok(MemoryResult::Written(joined(written)))
     }
 

@@ -19,8 +19,11 @@ use super::error::MemoryError;
 /// `PAGEMAP_SCAN`.
 const SCAN: Opcode = opcode::read_write::<raw::pm_scan_arg>(b'f', 16);
 
+const WRITTEN: u64 = raw::PAGE_IS_WRITTEN as u64;
+const PRESENT: u64 = raw::PAGE_IS_PRESENT as u64;
+
 /// Ranges that one call finds at most.
-const REGIONS: usize = 64;
+const REGIONS: usize = 512;
 
 /// This process's page tables, for looking at.
 #[derive(Debug)]
@@ -34,27 +37,49 @@ impl Pagemap {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let opened = rustix::fs::open("/proc/self/pagemap", flags, Mode::empty());
         let pagemap = opened.map(|fd| Pagemap { fd });
-        let asked = pagemap.and_then(|pagemap| pagemap.scan(0..0, &mut []).map(|_| pagemap));
+        let asked =
+            pagemap.and_then(|pagemap| pagemap.scan(0..0, &mut [], WRITTEN).map(|_| pagemap));
         asked.map_err(|source| MemoryError::Pagemap { source })
     }
 
     /// The parts of a range of host addresses, whole pages, that do not carry the mark of write protection. Absent pages may be among
-    /// them.
+    /// them. The kernel is twice as fast if it is asked for nothing else.
     pub(super) fn unmarked(&self, host: Range<u64>) -> Result<Vec<Range<u64>>, Errno> {
+        let found = self.walk(host, WRITTEN)?.into_iter();
+        Ok(found.map(|(run, _)| run).collect())
+    }
+
+    /// Likewise, each part with whether its pages are mapped. Others are absent, or just not in memory.
+    pub(super) fn unmarked_and_mapped(
+        &self,
+        host: Range<u64>,
+    ) -> Result<Vec<(Range<u64>, bool)>, Errno> {
+        let found = self.walk(host, WRITTEN | PRESENT)?.into_iter();
+        Ok(found
+            .map(|(run, categories)| (run, categories & PRESENT != 0))
+            .collect())
+    }
+
+    /// The runs of pages without the mark, with those of `categories` that they are in.
+    fn walk(&self, host: Range<u64>, categories: u64) -> Result<Vec<(Range<u64>, u64)>, Errno> {
         const EMPTY: raw::page_region = raw::page_region {
             start: 0,
             end: 0,
             categories: 0,
         };
         let mut regions = [EMPTY; REGIONS];
-        let mut found: Vec<Range<u64>> = Vec::new();
+        let mut found: Vec<(Range<u64>, u64)> = Vec::new();
         let mut at = host.start;
         while at < host.end {
-            let (count, walked) = self.scan(at..host.end, &mut regions)?;
+            let (count, walked) = self.scan(at..host.end, &mut regions, categories)?;
             for region in regions.iter().take(count) {
                 match found.last_mut() {
-                    Some(last) if last.end == region.start => last.end = region.end,
-                    _ => found.push(region.start..region.end),
+                    Some((last, same))
+                        if last.end == region.start && *same == region.categories =>
+                    {
+                        last.end = region.end;
+                    }
+                    _ => found.push((region.start..region.end, region.categories)),
                 }
             }
             if walked <= at {
@@ -70,8 +95,8 @@ impl Pagemap {
         &self,
         host: Range<u64>,
         regions: &mut [raw::page_region],
+        categories: u64,
     ) -> Result<(usize, u64), Errno> {
-        let written = u64::from(raw::PAGE_IS_WRITTEN);
         let argument = raw::pm_scan_arg {
             size: size_of::<raw::pm_scan_arg>() as u64,
             flags: 0,
@@ -82,9 +107,9 @@ impl Pagemap {
             vec_len: regions.len() as u64,
             max_pages: 0,
             category_inverted: 0,
-            category_mask: written,
+            category_mask: WRITTEN,
             category_anyof_mask: 0,
-            return_mask: written,
+            return_mask: categories,
         };
         // SAFETY: `Scan` describes PAGEMAP_SCAN, and the vector that it names is alive and exclusive.
         unsafe { ioctl(&self.fd, Scan(argument)) }
