@@ -84,6 +84,11 @@ impl Chunk {
         self.lease.gpa()
     }
 
+    /// Adds the memslot that holds a page of it, unless it is there.
+    pub(super) fn ensure_slot(&self, page: u64) -> Result<(), MemoryError> {
+        self.lease.ensure_slot(page - self.first_page)
+    }
+
     /// Its pages in the VMO.
     pub(super) fn range(&self) -> Range<u64> {
         self.first_page..self.first_page + (self.lease.len() >> PAGE_SHIFT)

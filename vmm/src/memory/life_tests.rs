@@ -17,7 +17,7 @@ use super::{
     tests::{
         DONE, GIB, INTERNAL, filled, memory, page_of, pages, present, read, vmo, watch, write, zero,
     },
-    units::{MAX_VMO_PAGES, PAGE_SIZE, UNIT_PAGES},
+    units::{MAX_VMO_PAGES, PAGE_SIZE, SLOT_PAGES, UNIT_PAGES},
 };
 
 #[test]
@@ -29,7 +29,13 @@ fn chunks_are_aligned_like_their_offsets() {
     memory.set_size_hint(vmo, UNIT_PAGES + 700).unwrap();
     for (page, first_page, pages) in [
         (4, 4, 4),
-        (1 << 17, 1 << 17, 1 << 17),
+        // Of a chunk of half a GiB; what is placed lies in one memslot.
+        (1 << 17, 1 << 17, SLOT_PAGES),
+        (
+            (1 << 17) + 5 * SLOT_PAGES + 1,
+            (1 << 17) + 5 * SLOT_PAGES,
+            SLOT_PAGES,
+        ),
         (1000, 512, 512),
         (UNIT_PAGES, UNIT_PAGES, 1024),
         (3 * UNIT_PAGES + 513, 3 * UNIT_PAGES, 1024),
@@ -112,6 +118,7 @@ fn a_thousand_vmos_share_a_slot() {
     for id in 0..1000 {
         let vmo = vmo(&memory, id, 10);
         assert_eq!(memory.supply(vmo, 3, &page_of(id as u8)), DONE);
+        memory.place(vmo, 3).unwrap();
     }
     assert_eq!(slots.load(Ordering::Relaxed), 1);
     assert_eq!(memory.resident_total(), 1000 * PAGE_SIZE);

@@ -5,7 +5,7 @@
 //! it, the machine's.
 //!
 //! ```text
-//! guest-physical      arena: slots of 1 GiB, memslots from their first use   arena.rs, buddy.rs
+//! guest-physical      arena: units of 1 GiB, memslots from their first use   arena.rs, buddy.rs
 //!                       |  same layout, shifted by a constant
 //! VMM address space   reservation (PROT_NONE), windows of chunks over it     reservation.rs, window.rs, chunk.rs
 //!                       |  layout: own pages shared, those of others          layout.rs, views.rs
@@ -65,6 +65,7 @@ mod tests;
 
 use std::{
     collections::{HashMap, hash_map::Entry},
+    ops::Range,
     sync::{Arc, Mutex, PoisonError, RwLock, Weak, atomic::AtomicBool},
 };
 
@@ -73,7 +74,7 @@ use zircon::{Intervals, Pages, Storage, VmoId};
 use self::{
     arena::Arena,
     store::Store,
-    units::{MAX_VMO_PAGES, bytes},
+    units::{MAX_VMO_PAGES, SLOT_PAGES, bytes},
     watch::Watch,
     window::Window,
 };
@@ -113,8 +114,8 @@ impl Memory {
     /// Reserves the arena and opens userfaultfd.
     ///
     /// If the process may not reserve that much address space, the arena becomes smaller: see
-    /// [`Memory::geometry`]. `add_slot` is called later, on the thread that places the first chunk
-    /// in a GiB, at most once with success for each.
+    /// [`Memory::geometry`]. `add_slot` is called later, on the thread that has guest page
+    /// tables point into 64 MiB for the first time, at most once with success for each.
     pub fn new(geometry: ArenaGeometry, add_slot: AddSlot) -> Result<Memory, MemoryError> {
         Memory::with_watch(geometry, Watch::open()?, add_slot)
     }
@@ -227,14 +228,19 @@ impl Memory {
         }
     }
 
-    /// The chunk that holds a page, made now if need be: what guest page tables point at. The page
-    /// itself stays as it is. The chunk stays where it is until the VMO is destroyed.
+    /// The part of a chunk that holds a page, made now if need be, with a memslot: what guest page
+    /// tables point at. The page itself stays as it is. The chunk stays where it is until the VMO is
+    /// destroyed.
     pub fn place(&self, vmo: VmoId, page: u64) -> Result<Placement, MemoryError> {
         let chunk = self.window(vmo)?.place(page)?;
+        let Range { start, end } = chunk.range();
+        chunk.ensure_slot(page)?;
+        let pages = SLOT_PAGES.min(end - start);
+        let first_page = page - page % pages;
         Ok(Placement {
-            gpa: chunk.gpa(),
-            first_page: chunk.range().start,
-            pages: chunk.range().end - chunk.range().start,
+            gpa: chunk.gpa() + bytes(first_page - start),
+            first_page,
+            pages,
         })
     }
 

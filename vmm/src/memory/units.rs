@@ -1,8 +1,7 @@
 //! Sizes and conversions of this module: pages, blocks and units.
 //!
 //! Page numbers and counts are in pages of 4 KiB. A *block* is a power of two of pages, named by
-//! its *order*. A *unit* is the largest block, 1 GiB: the size of a memslot and the most that one
-//! chunk holds.
+//! its *order*. A *unit* is the largest block, 1 GiB: the most that one chunk holds.
 
 pub(super) use protocol::{PAGE_SHIFT, PAGE_SIZE};
 
@@ -11,6 +10,9 @@ pub(super) const UNIT_ORDER: u32 = 18;
 
 /// Pages of a unit.
 pub(super) const UNIT_PAGES: u64 = 1 << UNIT_ORDER;
+
+/// Pages of a memslot; divides a unit.
+pub(super) const SLOT_PAGES: u64 = 1 << 14;
 
 /// Bytes of a unit.
 pub(super) const UNIT_BYTES: u64 = UNIT_PAGES << PAGE_SHIFT;
