@@ -349,8 +349,8 @@ mod tests {
             vec![510..514, far..far + 1]
         );
         let dirty = |state| state == PageState::Dirty;
-        assert_eq!(map.runs_of(0..u64::MAX, dirty), [far..far + 1]);
-        assert_eq!(map.runs_of(511..513, |_| true), [511..513]);
+        assert_eq!(map.runs_of(0..u64::MAX, dirty), runs([far]));
+        assert_eq!(map.runs_of(511..513, |_| true), runs(511..513));
         assert_eq!(map.runs_of(0..far, dirty), []);
         assert_eq!(map.run_length(510, 100), 4);
         for (range, committed) in [

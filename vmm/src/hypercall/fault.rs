@@ -15,7 +15,7 @@ use super::emulated::LateWrites;
 use super::mailbox::Item;
 use super::operands::{self, AccessKind, Decoded, MAX_INSTRUCTION};
 use super::run::{RunError, Runner};
-use super::shared::lock;
+use super::shared::{Vm, lock};
 use super::spaces::Linked;
 use super::work::{Mine, Parked};
 use crate::machine::tables::Leaf;
@@ -391,8 +391,7 @@ impl Runner {
             return Ok(());
         };
         // Makes the window now: under the lock below it is only looked up.
-        if self.leaf(process, address).is_none() && vm.core().mapped_run(process, address).is_some()
-        {
+        if vm.leaf(process, address).is_none() && vm.core().mapped_run(process, address).is_some() {
             let (status, vmo) = (protocol::Status::NO_MEMORY, None);
             let kind = ExceptionKind::PageFault {
                 address,
@@ -404,7 +403,7 @@ impl Runner {
         }
         let mut spaces = lock(&vm.spaces);
         let linked = spaces.link(process, self.index, thread, address, |address| {
-            self.leaf(process, address)
+            vm.leaf(process, address)
         });
         match linked {
             // Posted while the tables are locked, so that no flush of another vCPU comes in between.
@@ -455,12 +454,14 @@ impl Runner {
         }
         Ok(())
     }
+}
 
+impl Vm {
     /// The run of guest-physical memory behind an address.
-    fn leaf(&self, process: zircon::ProcessId, address: u64) -> Option<Leaf> {
-        let run = self.vm.core().mapped_run(process, address)?;
+    pub(super) fn leaf(&self, process: zircon::ProcessId, address: u64) -> Option<Leaf> {
+        let run = self.core().mapped_run(process, address)?;
         let page = run.page + (address - run.address) / PAGE_SIZE;
-        let chunk = match self.vm.memory.place(run.vmo, page) {
+        let chunk = match self.memory.place(run.vmo, page) {
             Ok(chunk) => chunk,
             Err(error) => {
                 log::warn!("no window for VMO {}: {error}", run.vmo.0);

@@ -40,6 +40,15 @@ impl TableMemory for Tables {
     }
 }
 
+impl Tables {
+    fn write_link(&self, link: Link) {
+        if let Err(error) = self.0.write_u64(link.entry, link.value) {
+            // As above.
+            log::error!("page-table entry at {:#x}: {error}", link.entry);
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Space {
     tables: AddressSpace,
@@ -114,13 +123,26 @@ impl Spaces {
         }
     }
 
-    /// Page-table root of a process; its tables are made at first use.
-    pub fn root(&mut self, process: ProcessId) -> Result<u64, OutOfTables> {
+    /// Page-table root for a new thread of a process, and the tables to refresh before it runs. The process's tables are made with its
+    /// first thread. No vCPU knows them then, so what that thread will touch is linked without the guest's doing, and without a fault.
+    pub fn root(
+        &mut self,
+        process: ProcessId,
+        touched: &[u64],
+        mut leaf_at: impl FnMut(u64) -> Option<Leaf>,
+    ) -> Result<(u64, Vec<u64>), OutOfTables> {
         if let Some(space) = self.spaces.get(&process) {
-            return Ok(space.tables.root());
+            return Ok((space.tables.root(), Vec::new()));
         }
-        let tables = AddressSpace::new(&mut self.pool, &self.ram, KERNEL_ROOT_ENTRY)?;
+        let mut tables = AddressSpace::new(&mut self.pool, &self.ram, KERNEL_ROOT_ENTRY)?;
         let root = tables.root();
+        for &address in touched {
+            let links = tables.link(&mut self.pool, &self.ram, address, &mut leaf_at);
+            // If there are no tables for it, the fault will tell.
+            for link in links.unwrap_or_default() {
+                self.ram.write_link(link);
+            }
+        }
         let space = Space {
             tables,
             flushing: 0,
@@ -129,7 +151,7 @@ impl Spaces {
             ended: false,
         };
         self.spaces.insert(process, space);
-        Ok(root)
+        Ok((root, self.pool.take_recycled()))
     }
 
     /// Makes `address` reachable for a thread of vCPU `vcpu`.

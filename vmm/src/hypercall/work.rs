@@ -275,14 +275,24 @@ impl Vm {
         registers: &GeneralRegs,
         from: Option<u32>,
     ) {
+        // What any thread touches at once, and what it was most likely given.
+        let touched = [
+            registers.rip,
+            registers.rsp.saturating_sub(8),
+            registers.rdi,
+        ];
+        for address in touched {
+            // Makes the window now: under the lock below it is only looked up.
+            self.leaf(process, address);
+        }
         let root = {
             let mut spaces = lock(&self.spaces);
             if !self.core().is_alive(process) {
                 return;
             }
-            spaces.root(process)
+            spaces.root(process, &touched, |address| self.leaf(process, address))
         };
-        let root = match root {
+        let (root, refresh) = match root {
             Ok(root) => root,
             Err(error) => {
                 log::warn!("process {} is killed: {error}", process.0);
@@ -290,8 +300,9 @@ impl Vm {
                 return self.core().kill_process(now, process);
             }
         };
-        let context = new_context(0, root, registers);
-        self.post(thread, Item::Start(thread, Box::new(context)), from);
+        let start = Item::Start(thread, Box::new(new_context(0, root, registers)));
+        let refresh = refresh.into_iter().map(Item::Refresh);
+        self.post_all(thread, refresh.chain([start]), from);
     }
 
     /// A new thread goes to the vCPU with the fewest: from now on it gets what is posted for it.

@@ -164,6 +164,9 @@ fn open(program: &Program) -> Result<(String, Image, Arc<dyn ByteSource>), LoadE
     }
 }
 
+/// Pages of a program that come at a fault: code is not executed in sequence, and what lies together is used together.
+const TOGETHER: u64 = 16;
+
 struct Loader<'a> {
     kernel: &'a mut Kernel,
     new: NewProcess,
@@ -259,7 +262,12 @@ impl Loader<'_> {
             (false, false) => "program rodata",
         };
         let writable = segment.write || segment.execute && self.debugged;
-        let vmo = self.host_vmo(name, Arc::new(pager), writable)?;
+        let supply = match self.supply {
+            SupplyPolicy::Adaptive => SupplyPolicy::Fixed(TOGETHER),
+            chosen => chosen,
+        };
+        let (size, vmo) = (pager.size(), HostVmo::new(Arc::new(pager), supply));
+        let vmo = self.provide(name, size, vmo, writable)?;
         self.map(vmo, segment.pages().start, segment.write, segment.execute)
     }
 

@@ -99,6 +99,17 @@ fn figures_as_json() {
     );
 }
 
+/// The tables for what a program touches first are linked before it starts: neither page faults nor links of the guest kernel.
+#[test]
+fn a_small_program_never_needs_the_guest_kernel() {
+    needs_kvm!();
+    let (code, figures) = json(&[], &["hello"]);
+    assert_eq!(code, Some(0), "{figures:#}");
+    let exits = figures["exits"].as_array().unwrap();
+    let calls = exits.iter().find(|exit| exit["kind"] == "kernel call");
+    assert_eq!(number(calls.unwrap(), "/total"), 0, "{figures:#}");
+}
+
 /// The figures are written however the run ends, with the whole exit code or the report.
 #[test]
 fn figures_of_runs_that_end_otherwise() {
