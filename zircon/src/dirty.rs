@@ -211,9 +211,7 @@ impl Kernel {
         written: &[Range<u64>],
         becomes: Option<PageState>,
     ) {
-        for run in written {
-            self.note_written(pages.vmo, run.clone());
-        }
+        self.note_written(pages.vmo, written);
         let Some(vmo) = self.vmos.get_mut(&pages.vmo) else {
             return;
         };
@@ -238,8 +236,8 @@ impl Kernel {
         }
     }
 
-    /// Mappings have written to pages.
-    pub(crate) fn note_written(&mut self, id: VmoId, run: Range<u64>) {
+    /// Mappings have written to pages, given as ascending runs.
+    pub(crate) fn note_written(&mut self, id: VmoId, written: &[Range<u64>]) {
         let Some(vmo) = self.vmos.get_mut(&id) else {
             return;
         };
@@ -247,11 +245,7 @@ impl Kernel {
             PageState::Absent | PageState::Dirty | PageState::Inherited => false,
             PageState::Zero | PageState::Clean | PageState::Awaiting | PageState::Blank => true,
         };
-        // Most often it is one page that is known already.
-        if run.end - run.start == 1 && !new(vmo.pages.get(run.start)) {
-            return;
-        }
-        for run in vmo.pages.runs_of(run, new) {
+        for run in vmo.pages.runs_among(written, new) {
             vmo.zero.remove(run.clone());
             vmo.pages.set(run, PageState::Dirty);
             vmo.modified = true;

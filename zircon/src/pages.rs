@@ -265,6 +265,30 @@ impl PageMap {
         runs(found)
     }
 
+    /// The runs of pages among `ranges`, which ascend, whose state is as asked. Fast for single pages that are not.
+    pub fn runs_among(
+        &self,
+        ranges: &[Range<u64>],
+        wanted: impl Fn(PageState) -> bool,
+    ) -> Vec<Range<u64>> {
+        let mut found = Vec::new();
+        let (mut known, mut leaf) = (u64::MAX, None);
+        for range in ranges {
+            if range.end - range.start > 1 {
+                found.extend(self.runs_of(range.clone(), &wanted).into_iter().flatten());
+                continue;
+            }
+            let index = range.start / LEAF_PAGES;
+            if known != index {
+                (known, leaf) = (index, self.leaves.get(&index));
+            }
+            let at = (range.start % LEAF_PAGES) as usize;
+            let state = leaf.and_then(|leaf: &Leaf| leaf.pages.states.get(at));
+            found.extend(state.filter(|state| wanted(**state)).map(|_| range.start));
+        }
+        runs(found)
+    }
+
     /// First page of `range` that is not absent.
     pub fn first_occupied(&self, range: Range<u64>) -> Option<u64> {
         self.parts(range).find_map(|(first, states)| {
@@ -351,6 +375,16 @@ mod tests {
         let dirty = |state| state == PageState::Dirty;
         assert_eq!(map.runs_of(0..u64::MAX, dirty), runs([far]));
         assert_eq!(map.runs_of(511..513, |_| true), runs(511..513));
+        let among = [
+            500..501,
+            511..512,
+            512..513,
+            600..far,
+            far..far + 1,
+            far + 9..far + 10,
+        ];
+        let there = |state| state != PageState::Absent;
+        assert_eq!(map.runs_among(&among, there), runs([511, 512, far]));
         assert_eq!(map.runs_of(0..far, dirty), []);
         assert_eq!(map.run_length(510, 100), 4);
         for (range, committed) in [

@@ -233,10 +233,10 @@ impl Kernel {
         let mut first = pages.first;
         for run in written {
             self.publish(pages.vmo, first..run.start, PageState::Absent);
-            self.note_written(pages.vmo, run.clone());
             first = run.end;
         }
         self.publish(pages.vmo, first..pages.range().end, PageState::Absent);
+        self.note_written(pages.vmo, written);
         gone
     }
 

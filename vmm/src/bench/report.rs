@@ -51,7 +51,7 @@ impl Display for Results {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<4}{:<50}{:<7}{:>11}{:>11}  {:<21}{:>8}{:>8}{:>8}{:>8}{:>10}  {:<10}noisy",
+            "{:<4}{:<50}{:<7}{:>11}{:>11}  {:<21}{:>8}{:>8}{:>8}{:>8}{:>12}  {:<10}noisy",
             "",
             "figure",
             "",
@@ -131,7 +131,7 @@ impl Results {
         let work = figure.work;
         writeln!(
             f,
-            "{:>8}{:>8}{:>8}{:>10}  {:<10}{}/{}",
+            "{:>8}{:>8}{:>8}{:>12}  {:<10}{}/{}",
             work.pages,
             work.faults,
             work.exits,
