@@ -189,7 +189,8 @@ impl Kernel {
             return Err(Status::NOT_SUPPORTED);
         }
         if vmo.storage_writes() == Writes::Noted {
-            self.note_written(id, page..page + 1);
+            let written = page..page + 1;
+            self.note_written(id, std::slice::from_ref(&written));
         }
         Ok((id, offset))
     }

@@ -88,6 +88,7 @@ impl Ground {
         figures.extend([64, 1].map(|each| self.sparse(each)));
         figures.push(self.anonymous());
         figures.push(self.core());
+        figures.extend(self.parts());
         figures
     }
 

@@ -14,6 +14,7 @@ mod figures;
 pub mod floor;
 mod memory;
 mod noise;
+mod parts;
 mod plot;
 mod report;
 mod service;
@@ -45,7 +46,7 @@ pub struct BenchConfig {
 }
 
 /// The numbers of the figures.
-pub const FIGURES: [u32; 11] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
+pub const FIGURES: [u32; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
 
 /// Pages of the sample file.
 const PAGES: u64 = 16_384;
