@@ -136,7 +136,14 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
             }
         }
         if let Some(gdb) = &config.gdb {
-            scope.spawn(|| gdb.serve(&vm, &config.program));
+            let serve = || gdb.serve(&vm, &config.program);
+            let started = thread::Builder::new()
+                .name("gdb".into())
+                .spawn_scoped(scope, serve);
+            if let Err(error) = started {
+                vm.stop(End::Interrupted);
+                return Err(Error::Host(error));
+            }
         }
         // A panic here must not leave the vCPUs' threads running, for which the scope waits.
         let watch = || events::run(&vm, &signals, config.timeout, config.interactive);

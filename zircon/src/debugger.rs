@@ -10,6 +10,7 @@
 
 use std::collections::BTreeSet;
 
+use protocol::regs::SINGLE_STEP;
 use protocol::{GeneralRegs, PAGE_SIZE, Status};
 
 use crate::ids::{ProcessId, ThreadId, VmoId};
@@ -30,6 +31,18 @@ pub enum Running {
     Nobody,
     /// These.
     Only(BTreeSet<ThreadId>),
+}
+
+/// Whether a thread's trap flag is a debugger's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Step {
+    No,
+    /// It is to be set as soon as the thread stands.
+    Wanted,
+    /// It is set.
+    Set,
+    /// It is set, and the exception that will come of it never happened.
+    Leftover,
 }
 
 /// A debugger and the process that it is attached to.
@@ -69,6 +82,7 @@ impl Kernel {
         if let Some(debugger) = self.debugger.take() {
             for thread in self.threads_of(debugger.process) {
                 self.pass_exception(thread);
+                self.set_step(thread, false);
             }
             self.hold_or_let_go_all(debugger.process);
         }
@@ -101,6 +115,7 @@ impl Kernel {
         };
         debugger.process == thread.process
             && match &debugger.running {
+                _ if thread.step == Step::Wanted => true,
                 Running::All => false,
                 Running::Nobody => true,
                 Running::Only(threads) => !threads.contains(&id),
@@ -131,6 +146,49 @@ impl Kernel {
                 })
             })
             .collect()
+    }
+
+    /// Has a thread raise an exception, #DB, behind the next instruction that it executes, or not any more. One that waits in a call takes
+    /// it up when the call has ended.
+    pub fn debug_step(&mut self, now: i64, id: ThreadId, on: bool) {
+        self.now = now;
+        self.set_step(id, on);
+        self.settle();
+    }
+
+    fn set_step(&mut self, id: ThreadId, on: bool) {
+        let Some(thread) = self.threads.get_mut(&id) else {
+            return;
+        };
+        let set = thread.stop.set_flag(SINGLE_STEP, on);
+        thread.step = match (on, set, thread.step) {
+            (true, true, _) => Step::Set,
+            (true, false, Step::Set | Step::Leftover) => Step::Set,
+            (true, false, _) => Step::Wanted,
+            (false, false, Step::Set | Step::Leftover) => Step::Leftover,
+            (false, ..) => Step::No,
+        };
+        self.hold_or_let_go(id);
+    }
+
+    /// A thread stands: what was to be done about its trap flag is.
+    pub(crate) fn settle_step(&mut self, id: ThreadId) {
+        let Some(thread) = self.threads.get_mut(&id) else {
+            return;
+        };
+        match thread.step {
+            Step::Wanted => {
+                thread.stop.set_flag(SINGLE_STEP, true);
+                thread.step = Step::Set;
+            }
+            Step::Leftover => {
+                thread.stop.set_flag(SINGLE_STEP, false);
+                thread.step = Step::No;
+                // The exception, if that is why it stands.
+                thread.raised.take_if(|raised| raised.kind.is_step());
+            }
+            Step::No | Step::Set => {}
+        }
     }
 
     /// Ends the debugger's look at an exception: it never happened, or goes to the next handler as soon as the thread may run.

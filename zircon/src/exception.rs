@@ -14,6 +14,7 @@ use protocol::exception::{CHANNEL_DEBUGGER, ExceptionInfo, ExceptionReport, chan
 use protocol::{RawHandle, Rights, Signals, Status};
 
 use crate::channel::Message;
+use crate::debugger::Step;
 use crate::handle::{Handle, require};
 use crate::header::Header;
 use crate::ids::{ChannelId, ExceptionId, JobId, ObjectRef, ProcessId, ThreadId};
@@ -198,7 +199,12 @@ impl Kernel {
             return false;
         };
         let debugged = self.is_debugged(process);
-        let handled = debugged || self.handler(id, 0).is_some();
+        let leftover = kind.is_step()
+            && self
+                .threads
+                .get(&id)
+                .is_some_and(|it| it.step == Step::Leftover);
+        let handled = debugged || leftover || self.handler(id, 0).is_some();
         let Some(thread) = self.threads.get_mut(&id) else {
             return false;
         };

@@ -46,6 +46,23 @@ pub(crate) enum Stop {
 }
 
 impl Stop {
+    /// Sets or clears a flag of a thread that stands; says whether it does.
+    pub fn set_flag(&mut self, flag: u64, on: bool) -> bool {
+        let registers = match self {
+            Stop::NotStarted(registers) => registers,
+            Stop::Stopped { registers, changed } => {
+                *changed = true;
+                registers
+            }
+            Stop::Not | Stop::Asked => return false,
+        };
+        match on {
+            true => registers.rflags |= flag,
+            false => registers.rflags &= !flag,
+        }
+        true
+    }
+
     /// The registers of a thread that stands.
     fn registers(&self) -> Option<&GeneralRegs> {
         match self {
@@ -230,8 +247,13 @@ impl Kernel {
             return;
         }
         let process = thread.process;
+        self.settle_step(id);
+        let Some(thread) = self.threads.get(&id) else {
+            return;
+        };
         if let Some(raised) = &thread.raised {
-            if raised.debugged {
+            // Nor does a handler hear of anything while the debugger has it stand.
+            if raised.debugged || self.is_held_by_debugger(id) {
                 return self.work.push_back(Work::DebugEvent);
             }
             if raised.object.is_none() {

@@ -7,6 +7,7 @@
 
 use protocol::{GeneralRegs, PolicyCode, RawHandle, Rights, Signals, Status, USER_END};
 
+use crate::debugger::Step;
 use crate::exception::{ExceptionChannel, Raised};
 use crate::header::Header;
 use crate::ids::{ObjectRef, ProcessId, ThreadId};
@@ -31,6 +32,8 @@ pub(crate) struct Thread {
     pub exceptions: Option<ExceptionChannel>,
     /// The exception that it is in.
     pub raised: Option<Raised>,
+    /// Whether a debugger steps it.
+    pub step: Step,
     /// Its last page faults.
     pub last_faults: LastFaults,
 }
@@ -82,6 +85,7 @@ impl Kernel {
                 stop: Stop::Not,
                 exceptions: None,
                 raised: None,
+                step: Step::No,
                 last_faults: LastFaults::default(),
             },
         );

@@ -202,6 +202,11 @@ impl ExceptionKind {
         }
     }
 
+    /// Whether it is #DB: a step of a thread whose trap flag is set.
+    pub(crate) fn is_step(&self) -> bool {
+        matches!(self, ExceptionKind::Processor { vector: 1, .. })
+    }
+
     /// Zircon's name of the exception type.
     pub fn name(&self) -> &'static str {
         kind::name(self.number())

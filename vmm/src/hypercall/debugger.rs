@@ -53,6 +53,13 @@ impl Vm {
         self.core().set_stopped_registers(thread, registers)
     }
 
+    /// Has a thread raise #DB behind the next instruction that it executes, or not any more.
+    pub(crate) fn debug_step(&self, thread: ThreadId, on: bool) {
+        let now = self.now();
+        self.core().debug_step(now, thread, on);
+        self.drain(None);
+    }
+
     /// Ends the debugger's look at an exception of a thread, which is passed on or never happened.
     pub(crate) fn end_exception(&self, thread: ThreadId, pass: bool) {
         self.core().end_exception(thread, pass);

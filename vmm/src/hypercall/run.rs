@@ -189,8 +189,11 @@ impl Runner {
         let thread = self.current_thread()?;
         self.vm.stats.first_user_instruction();
         // rcx and r11 are what `sysret` will use. A program that jumped to the entry by itself chose them.
-        let flags = USER_FLAGS | SINGLE_STEP;
-        self.vcpu.registers_mut().r11 = registers.r11 & flags | FLAGS_ALWAYS;
+        let step = match self.vm.debug_event() {
+            Some(_) => registers.r11 & SINGLE_STEP,
+            None => 0,
+        };
+        self.vcpu.registers_mut().r11 = registers.r11 & USER_FLAGS | step | FLAGS_ALWAYS;
         let value = if registers.rcx >= USER_END {
             // The thread does not come back, but the register must not reach `sysret` either.
             self.vcpu.registers_mut().rcx = 0;
@@ -235,11 +238,7 @@ impl Runner {
         };
         let ended = self.vm.drain(Some(mine));
         if let SyscallOutcome::Done(value) = outcome {
-            if registers.r11 & SINGLE_STEP != 0 {
-                // `sysret` would trap only after the instruction behind it.
-                let (vector, error) = (1, 0);
-                self.raise(thread, ExceptionKind::Processor { vector, error })?;
-            }
+            self.end_step(thread)?;
             return Ok(value);
         }
         let ended = match (token, ended) {
@@ -259,7 +258,10 @@ impl Runner {
             (None, _) => None,
         };
         Ok(match ended {
-            Some(OpResult::Returned(value)) => value,
+            Some(OpResult::Returned(value)) => {
+                self.end_step(thread)?;
+                value
+            }
             Some(OpResult::Restart) => {
                 // The thread will be stopped; when it goes on, it executes `syscall` again.
                 self.vcpu.registers_mut().rcx = registers.rcx.saturating_sub(SYSCALL_LENGTH);
@@ -268,6 +270,15 @@ impl Runner {
             // Parked or ended: nobody reads it.
             _ => Status::INTERNAL.to_register(),
         })
+    }
+
+    /// A system call that a thread was to step over has ended: `sysret` would trap only after the instruction behind it.
+    fn end_step(&mut self, thread: ThreadId) -> Result<(), RunError> {
+        if self.vcpu.registers().r11 & SINGLE_STEP == 0 {
+            return Ok(());
+        }
+        let (vector, error) = (1, 0);
+        self.raise(thread, ExceptionKind::Processor { vector, error })
     }
 
     fn on_kernel_call(&mut self, call: KernelCall, since: Instant) -> Result<(), RunError> {

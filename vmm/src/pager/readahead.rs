@@ -6,7 +6,7 @@
 //! else is a new reader, who gets what was asked for, in place of the one unheard of for longest. A few are told apart.
 //!
 //! What was supplied to a reader who never came back was in vain. The host tells nothing of accesses, so this is the only sign that there
-//! is. It is counted, and halves the largest window that the VMO's readers get, which each who comes back doubles.
+//! is. It is counted, and halves the largest window that the VMO's readers get, which each doubles who comes back for what follows.
 
 use std::ops::Range;
 
@@ -15,6 +15,9 @@ const MAX_WINDOW: u64 = 64;
 
 /// Readers told apart in one VMO.
 const READERS: usize = 8;
+
+/// So many steps show that a reader goes on, though nothing came ahead of it.
+const PROOF: u64 = 4;
 
 /// Longest stride, in pages.
 const MAX_STEP: u64 = 1024;
@@ -53,6 +56,8 @@ struct Reader {
     window: u64,
     /// Those of them that nobody had asked for; 0 where it cannot come back, for the VMO ends there.
     ahead: u64,
+    /// How often it came where it was expected.
+    steps: u64,
 }
 
 /// How a request came.
@@ -127,13 +132,14 @@ impl ReadAhead {
             SupplyPolicy::None => return Plan::of(asked),
         }
         let length = asked.end.saturating_sub(asked.start).max(1);
-        let (way, in_vain) = self.come(asked.start);
+        let (way, steps, in_vain) = self.come(asked.start);
         let mut reader = Reader {
             last: asked.start,
             on: None,
             step: None,
             window: length.min(MAX_WINDOW),
             ahead: 0,
+            steps,
         };
         let mut plan = Plan::of(asked.clone());
         match way {
@@ -169,8 +175,8 @@ impl ReadAhead {
         Plan { in_vain, ..plan }
     }
 
-    /// How a request comes, and how many pages are known to have been in vain now.
-    fn come(&mut self, start: u64) -> (Way, u64) {
+    /// How a request comes, how often it did, and how many pages are known to have been in vain now.
+    fn come(&mut self, start: u64) -> (Way, u64, u64) {
         let expected = |reader: &Reader| {
             let by_step = reader.step.filter(|(next, _)| *next == start);
             match reader.on == Some(start) {
@@ -180,10 +186,15 @@ impl ReadAhead {
         };
         let mut readers = self.readers.iter().enumerate();
         if let Some((at, step)) = readers.find_map(|(at, reader)| Some((at, expected(reader)?))) {
-            self.limit = (self.limit * 2).min(MAX_WINDOW);
-            let window = (self.readers.remove(at).window * 2).min(self.limit);
+            let reader = self.readers.remove(at);
+            let steps = reader.steps + 1;
+            // Something that came ahead was of use, or would have been by now.
+            if reader.ahead > 0 || steps.is_multiple_of(PROOF) {
+                self.limit = (self.limit * 2).min(MAX_WINDOW);
+            }
+            let window = (reader.window * 2).min(self.limit);
             let way = step.map_or(Way::Forward(window), |step| Way::Step(step, window));
-            return (way, 0);
+            return (way, steps, 0);
         }
         let distances = self.readers.iter().rev();
         let mut distances = distances.map(|reader| start.wrapping_sub(reader.last) as i64);
@@ -195,7 +206,7 @@ impl ReadAhead {
                 self.limit = (self.limit / 2).max(1);
             }
         }
-        (Way::New(near), in_vain)
+        (Way::New(near), 0, in_vain)
     }
 
     /// Pages supplied ahead whose readers have not come back so far.
@@ -337,10 +348,26 @@ mod tests {
                 .in_vain;
         }
         assert_eq!((in_vain, state.unproven()), (63, 0));
-        // Half of the largest window, until one has come back.
+        // Half of the largest window, until one has come back for what follows pages that came ahead.
         assert_eq!(state.limit, MAX_WINDOW / 2);
         assert_eq!(ask(&mut state, far(3) + 1), 2);
+        assert_eq!(state.limit, MAX_WINDOW / 2);
+        assert_eq!(ask(&mut state, far(3) + 3), 4);
         assert_eq!(state.limit, MAX_WINDOW);
+    }
+
+    /// Records of four pages: what came ahead of one is mostly in vain, and little does soon.
+    #[test]
+    fn short_records_get_little_ahead() {
+        let mut state = adaptive();
+        let records = (0..200).map(|record: u64| record * 7919 % PAGES);
+        let read: Vec<u64> = records.flat_map(|first| first..first + 4).collect();
+        let there: u64 = windows(&mut state, read).iter().sum();
+        assert!(there < 800 + 100, "{there} pages for 800 that were read");
+        // Whoever reads on after that gets as much as ever.
+        let mut page = 90_000;
+        let last = (0..20).map(|_| read_on(&mut state, &mut page)).last();
+        assert_eq!(last, Some(MAX_WINDOW));
     }
 
     #[test]

@@ -235,14 +235,26 @@ fn leaving_and_coming_back() {
         // It runs: the next one finds it in its loop, and the other thread waiting for its page.
         let waits = wait("the second thread", || {
             let shown = attach(&desk, "./endless", &["info threads", "print rounds > 0"]);
-            shown.contains("wait_for_page").then_some(shown)
+            let is_there = |part: &&str| shown.contains(*part);
+            let all = ["wait_for_page", "main () at endless.c:", "$1 = 1"];
+            all.iter().all(is_there).then_some(shown)
         });
-        has(&waits, &["main () at endless.c:", "$1 = 1"]);
+        assert!(waits.contains("* 1 "), "{waits}");
         // A breakpoint of a gdb that dies is none.
         let mut command = desk.command("gdb -nx -batch");
-        let commands = ["target remote sock", "break main", "shell kill -9 $PPID"];
+        let commands = [
+            "target remote sock",
+            "set breakpoint always-inserted on",
+            "break endless.c:LOOP",
+            "x/i $pc",
+            "shell kill -9 $PPID",
+        ];
+        let source = fs::read_to_string(desk.path("endless.c")).unwrap();
+        let line = source.lines().position(|line| line.contains("rounds++"));
+        let line = (line.unwrap() + 1).to_string();
+        let commands = commands.map(|command| command.replace("LOOP", &line));
         commands.iter().for_each(|line| {
-            command.args(["-ex", line]);
+            command.args(["-ex", line.as_str()]);
         });
         command.arg("./endless").output().unwrap();
         let shown = attach(&desk, "./endless", &["set var stop = 1", "continue"]);
@@ -307,6 +319,12 @@ fn kill_ends_the_run() {
     assert!(said.err.ends_with("zvmm: killed by gdb.\n"), "{said:#?}");
 }
 
+/// A packet with its sum.
+fn framed(packet: &str) -> Vec<u8> {
+    let sum = packet.bytes().fold(0u8, |sum, byte| sum.wrapping_add(byte));
+    format!("${packet}#{sum:02x}").into_bytes()
+}
+
 /// A client of its own.
 struct Client<S>(S);
 
@@ -320,8 +338,7 @@ impl Client<UnixStream> {
 
 impl<S: Read + Write> Client<S> {
     fn send(&mut self, packet: &str) {
-        let sum = packet.bytes().fold(0u8, |sum, byte| sum.wrapping_add(byte));
-        write!(self.0, "${packet}#{sum:02x}").unwrap();
+        self.0.write_all(&framed(packet)).unwrap();
     }
 
     /// The next packet, acknowledged.
@@ -345,6 +362,80 @@ impl<S: Read + Write> Client<S> {
         self.send(packet);
         self.receive()
     }
+}
+
+/// A Ctrl-C that crosses the stop that it was meant for stops nothing later.
+#[test]
+fn a_late_control_c_is_none() {
+    let Some(desk) = desk("endless") else { return };
+    let run = Run::on_socket(&desk, "1", "./endless");
+    let mut client = Client::on_socket(&desk);
+    assert!(client.ask("?").starts_with("T05thread:"));
+    client.0.write_all(b"\x03").unwrap();
+    client.send("vCont;c");
+    std::thread::sleep(Duration::from_millis(20));
+    client.0.write_all(b"\x03").unwrap();
+    assert!(client.receive().starts_with("T02thread:"));
+    assert!(!client.ask("g").starts_with('E'), "it stands");
+    client.send("k");
+    assert_eq!(run.end().code, Some(137));
+}
+
+/// Two threads at one breakpoint, over and over; then there is none any more, in the middle of it.
+#[test]
+fn threads_that_stop_at_once() {
+    let Some(desk) = desk("twice").filter(|_| has_gdb()) else {
+        return;
+    };
+    for cpus in ["1", "2"] {
+        let commands = [
+            "break turn",
+            "continue 20",
+            "next",
+            "set scheduler-locking on",
+            "stepi 20",
+            "set scheduler-locking off",
+            "continue",
+            "delete",
+            "continue",
+        ];
+        let (shown, said) = session(&desk, cpus, "./twice", &commands);
+        has(&shown, &["Breakpoint 1, turn (", "exited with code 07"]);
+        assert!(!shown.contains("SIGTRAP"), "{shown}");
+        assert_eq!(said.code, Some(7), "{shown}");
+    }
+}
+
+/// gdb without a file: it reads the program through the connection.
+#[test]
+fn symbols_come_through_the_connection() {
+    let Some(desk) = desk("twice").filter(|_| has_gdb()) else {
+        return;
+    };
+    let run = Run::on_socket(&desk, "1", "./twice");
+    let commands = [
+        "target remote sock",
+        "break main",
+        "continue",
+        "info symbol syscall_entry",
+        "delete",
+        "continue",
+    ];
+    let mut gdb = desk.command("gdb -nx -batch");
+    for line in commands {
+        gdb.args(["-ex", line]);
+    }
+    let output = gdb.output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    has(
+        &shown,
+        &[
+            "Breakpoint 1, main (",
+            "in section .text of target:/zvmm/guest-kernel",
+            "exited with code 07",
+        ],
+    );
+    assert_eq!(run.end().code, Some(7), "{shown}");
 }
 
 #[test]
@@ -384,11 +475,11 @@ fn whatever_is_sent_the_program_goes_on() {
         b"",
         b"\0\0\0",
         b"$#00",
-        b"$m0,ffffffffffffffff#30",
-        b"$vCont;s#00$$$###+++---\x03\x03",
+        &framed("m0,ffffffffffffffff"),
+        &[&framed("vCont;s")[..], b"$$$###+++---\x03\x03"].concat(),
         b"GET / HTTP/1.1\r\n\r\n",
-        b"$vCont;c:1;s:0;t:-1#b1",
-        b"$G00#a7",
+        &framed("vCont;c:1;s:0;t:-1"),
+        &framed("G00"),
         &long,
     ];
     for bytes in garbage {

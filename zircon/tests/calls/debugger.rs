@@ -132,6 +132,110 @@ fn exceptions_go_to_the_debugger_first() {
     assert!(m.exceptions[0].registers.is_some());
 }
 
+const STEP: ExceptionKind = ExceptionKind::Processor {
+    vector: 1,
+    error: 0,
+};
+
+fn step(m: &mut TestMachine, id: ThreadId, on: bool) {
+    m.kernel.debug_step(m.now, id, on);
+    m.drain();
+}
+
+/// The trap flag of a thread when it last went on.
+fn is_set(m: &TestMachine, id: ThreadId) -> bool {
+    m.registers[&id].rflags & SINGLE_STEP != 0
+}
+
+#[test]
+fn a_step_is_the_debuggers_until_it_is_taken_back() {
+    let mut m = TestMachine::new();
+    let (_, id) = thread(&mut m);
+    debug(&mut m, Running::Nobody);
+    step(&mut m, id, true);
+    debug(&mut m, Running::All);
+    assert!(is_set(&m, id));
+    m.kernel.exception(m.now, id, STEP);
+    m.drain();
+    assert_eq!(seen(&m, id).exception, Some(STEP));
+    step(&mut m, id, false);
+    m.kernel.end_exception(id, false);
+    debug(&mut m, Running::All);
+    assert!(!is_set(&m, id) && m.exceptions.is_empty());
+}
+
+/// The thread waits in a call that cannot be dropped, with the flag set, when the debugger leaves.
+#[test]
+fn a_step_that_is_left_behind_never_happened() {
+    for stays in [true, false] {
+        let mut p = paged(2);
+        let m = &mut p.m;
+        let (_, id) = thread(m);
+        let at = m.vmar_map(3, 0, p.vmo, 0, 2 * PAGE_SIZE).unwrap();
+        debug(m, Running::Nobody);
+        step(m, id, true);
+        debug(m, Running::All);
+        let token = m.begin(id, N::EventCreate, &[0, at]);
+        debug(m, Running::Nobody);
+        assert!(seen(m, id).waits);
+        step(m, id, false);
+        if stays {
+            debug(m, Running::All);
+        } else {
+            leave(m);
+        }
+        m.supply(p.pager, p.vmo, 0..1, 0).unwrap();
+        assert_eq!(m.status(token), Status::OK);
+        m.registers
+            .entry(id)
+            .and_modify(|it| it.rflags |= SINGLE_STEP);
+        m.kernel.exception(m.now, id, STEP);
+        m.drain();
+        assert!(!is_set(m, id) && m.exceptions.is_empty());
+        assert!(!m.stopped.contains(&id), "it goes on");
+        // The next one is its own.
+        m.kernel.exception(m.now, id, STEP);
+        m.drain();
+        let own = if stays {
+            m.stopped.contains(&id)
+        } else {
+            m.exceptions.len() == 1
+        };
+        assert!(own);
+    }
+}
+
+#[test]
+fn a_thread_that_waits_is_stepped_when_it_has_waited() {
+    let mut p = paged(2);
+    let m = &mut p.m;
+    let (_, id) = thread(m);
+    let at = m.vmar_map(3, 0, p.vmo, 0, 2 * PAGE_SIZE).unwrap();
+    let token = m.begin(id, N::EventCreate, &[0, at]);
+    debug(m, Running::Nobody);
+    step(m, id, true);
+    debug(m, Running::All);
+    assert!(!is_set(m, id));
+    m.supply(p.pager, p.vmo, 0..1, 0).unwrap();
+    assert_eq!(m.status(token), Status::OK);
+    assert!(is_set(m, id) && !m.stopped.contains(&id));
+}
+
+/// A handler that passes an exception on does not end a program that the debugger has stand.
+#[test]
+fn nobody_is_told_while_the_debugger_holds_the_thread() {
+    let mut m = TestMachine::new();
+    let (_, id) = thread(&mut m);
+    debug(&mut m, Running::All);
+    raise(&mut m, id);
+    debug(&mut m, Running::Nobody);
+    m.kernel.end_exception(id, true);
+    debug(&mut m, Running::Nobody);
+    assert!(m.exceptions.is_empty());
+    debug(&mut m, Running::All);
+    assert_eq!(m.exceptions.len(), 1);
+}
+
 #[test]
 fn exceptions_that_a_debugger_leaves_behind_go_their_way() {
     let mut m = TestMachine::new();

@@ -24,7 +24,11 @@ impl Arch for Amd64 {
 
 /// What a `g` packet has.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Amd64Registers(pub GeneralRegs);
+pub(super) struct Amd64Registers {
+    pub general: GeneralRegs,
+    /// The segment bases are known.
+    pub bases: bool,
+}
 
 /// rax to r15 and rip.
 const WORDS: usize = 17;
@@ -39,12 +43,12 @@ impl Registers for Amd64Registers {
     type ProgramCounter = u64;
 
     fn pc(&self) -> u64 {
-        self.0.rip
+        self.general.rip
     }
 
     fn gdb_serialize(&self, mut write_byte: impl FnMut(Option<u8>)) {
         // The record's words are in gdb's order, but for what gdb has between the flags and the bases.
-        let bytes = self.0.to_bytes();
+        let bytes = self.general.to_bytes();
         let (words, rest) = bytes.split_at(WORDS * 8);
         let (flags, bases) = rest.split_at(8);
         let flags = flags.iter().take(SHORT).copied();
@@ -52,7 +56,8 @@ impl Registers for Amd64Registers {
         let front = words.iter().copied().chain(flags).chain(segments);
         front.for_each(|byte| write_byte(Some(byte)));
         (0..X87).for_each(|_| write_byte(None));
-        bases.iter().for_each(|byte| write_byte(Some(*byte)));
+        let known = |byte: &u8| self.bases.then_some(*byte);
+        bases.iter().for_each(|byte| write_byte(known(byte)));
     }
 
     fn gdb_deserialize(&mut self, bytes: &[u8]) -> Result<(), ()> {
@@ -62,7 +67,8 @@ impl Registers for Amd64Registers {
         record.extend(part(WORDS * 8, SHORT)?);
         record.extend([0; 8 - SHORT]);
         record.extend(part(bases, 16)?);
-        self.0 = GeneralRegs::from_bytes(record.as_slice().try_into().map_err(|_| ())?);
+        self.general = GeneralRegs::from_bytes(record.as_slice().try_into().map_err(|_| ())?);
+        self.bases = true;
         Ok(())
     }
 }
@@ -82,7 +88,8 @@ mod tests {
     #[test]
     fn registers_come_back_as_they_went() {
         let mut bytes = Vec::new();
-        let registers = Amd64Registers(distinct());
+        let (general, bases) = (distinct(), true);
+        let registers = Amd64Registers { general, bases };
         registers.gdb_serialize(|byte| bytes.push(byte.unwrap_or(0)));
         assert_eq!(bytes.len(), 17 * 8 + 7 * 4 + 112 + 16);
         let mut back = Amd64Registers::default();

@@ -4,12 +4,19 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use gdbstub::conn::{self, ConnectionExt};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
 
 use crate::hypercall::Vm;
+
+/// How long gdb may take for what it is sent.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Bytes that are sent without waiting for the end of a reply.
+const MUCH: usize = 1 << 16;
 
 /// A socket of either kind.
 pub(super) trait Socket: Read + Write + AsFd + Send {}
@@ -36,10 +43,22 @@ impl Connection {
 
     /// Waits until gdb has sent something, or something happened in the VM.
     pub fn wait(&mut self) -> io::Result<()> {
+        conn::Connection::flush(self)?;
         if self.incoming.is_empty() && wait_for(&self.vm, &self.socket, None)? {
             self.fill()?;
         }
         Ok(())
+    }
+
+    /// Sends what has been written, if that is much. A reply to an endless question ends with the VM.
+    fn flush_much(&mut self) -> io::Result<()> {
+        if self.outgoing.len() < MUCH {
+            return Ok(());
+        }
+        if self.vm.is_stopped() {
+            return Err(ErrorKind::ConnectionAborted.into());
+        }
+        conn::Connection::flush(self)
     }
 
     /// Takes what has come.
@@ -82,17 +101,28 @@ impl conn::Connection for Connection {
 
     fn write(&mut self, byte: u8) -> io::Result<()> {
         self.outgoing.push(byte);
-        Ok(())
+        self.flush_much()
     }
 
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.outgoing.extend(bytes);
-        Ok(())
+        self.flush_much()
     }
 
     fn flush(&mut self) -> io::Result<()> {
         let bytes = std::mem::take(&mut self.outgoing);
-        self.socket.write_all(&bytes)
+        let (mut rest, began) = (bytes.as_slice(), Instant::now());
+        while !rest.is_empty() {
+            if began.elapsed() > PATIENCE {
+                return Err(ErrorKind::TimedOut.into());
+            }
+            match self.socket.write(rest) {
+                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }
 

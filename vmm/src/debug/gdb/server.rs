@@ -14,15 +14,15 @@ use std::time::Duration;
 use gdbstub::stub::{DisconnectReason, GdbStub};
 use rustix::event::{EventfdFlags, eventfd};
 
-use super::connection::{Connection, Socket, wait_for};
+use super::connection::{Connection, PATIENCE, Socket, wait_for};
 use super::files::Files;
 use super::target::{Events, Target};
 use crate::config::Program;
 use crate::hypercall::Vm;
 use crate::outcome::End;
 
-/// How long gdb may take nothing of what it is sent.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Before the next try to accept a gdb.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Bytes of the longest packet.
 const PACKET: usize = 0x4000;
@@ -112,15 +112,18 @@ impl GdbServer {
                 Ok(socket) => socket,
                 Err(error) => {
                     log::warn!("a gdb that could not be accepted: {error}");
+                    std::thread::sleep(PAUSE);
                     continue;
                 }
             };
             let mut target = Target::new(vm, &files);
             let connection = Connection::new(vm, socket);
-            if catch_unwind(AssertUnwindSafe(|| session(connection, &mut target))).is_err() {
+            let served = catch_unwind(AssertUnwindSafe(|| session(connection, &mut target)));
+            let left = catch_unwind(AssertUnwindSafe(|| target.leave()));
+            if served.and(left).is_err() {
                 log::error!("serving gdb panicked; the program goes on without it");
+                vm.debug_end();
             }
-            target.leave();
         }
     }
 }

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use gdbstub::common::{Signal, Tid};
 use gdbstub::stub::MultiThreadStopReason;
 use protocol::GeneralRegs;
-use protocol::regs::SINGLE_STEP;
 use zircon::{DebuggedThread, ExceptionKind, Running, ThreadId};
 
 use super::breakpoints::Breakpoints;
@@ -98,10 +97,8 @@ impl Stops {
             std::thread::sleep(PAUSE);
         }
         self.look(vm, breakpoints);
-        for thread in vm.debugged_threads() {
-            if self.stepping.contains(&thread.thread) {
-                self.trap(vm, &thread, false);
-            }
+        for thread in std::mem::take(&mut self.stepping) {
+            vm.debug_step(thread, false);
         }
     }
 
@@ -149,36 +146,10 @@ impl Stops {
         }
     }
 
-    /// The next stop that gdb has to hear of, among threads that may run. Stops at breakpoints that are no more are not told.
-    pub fn next(
-        &mut self,
-        vm: &Vm,
-        breakpoints: &Breakpoints,
-        running: &Running,
-    ) -> Option<MultiThreadStopReason<u64>> {
-        let may_run = |thread: &ThreadId| match running {
-            Running::All => true,
-            Running::Nobody => false,
-            Running::Only(threads) => threads.contains(thread),
-        };
-        let stale =
-            |hit: &Hit| matches!(hit.reason, Reason::Break(at) if !breakpoints.contains(at));
-        let is_gone = |thread: &ThreadId, hit: &Hit| may_run(thread) && !hit.told && stale(hit);
-        let gone = self
-            .hits
-            .iter()
-            .filter(|(thread, hit)| is_gone(thread, hit));
-        let gone: Vec<ThreadId> = gone.map(|(thread, _)| *thread).collect();
-        for thread in &gone {
-            self.hits.remove(thread);
-            vm.end_exception(*thread, false);
-        }
+    /// The next stop that gdb has to hear of, among threads that may run.
+    pub fn next(&mut self, running: &Running) -> Option<MultiThreadStopReason<u64>> {
         let mut hits = self.hits.iter_mut();
-        let next = hits.find(|(thread, hit)| may_run(thread) && !hit.told);
-        if next.is_none() && !gone.is_empty() {
-            vm.debug(running.clone());
-        }
-        let (thread, hit) = next?;
+        let (thread, hit) = hits.find(|(thread, hit)| !hit.told && may_run(running, **thread))?;
         hit.told = true;
         let tid = tid(*thread)?;
         Some(match hit.reason {
@@ -191,21 +162,37 @@ impl Stops {
         })
     }
 
-    /// Lets threads go on.
-    pub fn go(&mut self, vm: &Vm, running: &Running, actions: &BTreeMap<ThreadId, Action>) {
+    /// Lets threads go on. What gdb has not been told of and does not want to know any more never happened: a breakpoint that is gone, or
+    /// that the thread was moved away from, and a step of a thread that is not to step.
+    pub fn go(
+        &mut self,
+        vm: &Vm,
+        breakpoints: &Breakpoints,
+        running: &Running,
+        actions: &BTreeMap<ThreadId, Action>,
+    ) {
         for thread in vm.debugged_threads() {
             let id = thread.thread;
-            if matches!(running, Running::Only(threads) if !threads.contains(&id)) {
+            if !may_run(running, id) {
                 continue;
             }
             let action = actions.get(&id).copied().unwrap_or_default();
-            if let Some(hit) = self.hits.get(&id).filter(|hit| hit.told) {
-                let own = matches!(hit.reason, Reason::Raised(signal) if signal != Signal::SIGTRAP);
-                vm.end_exception(id, own && action.raise);
-                self.hits.remove(&id);
+            if let Some(hit) = self.hits.get(&id).copied() {
+                let rip = thread.registers.map(|registers| registers.rip);
+                let over = hit.told
+                    || match hit.reason {
+                        Reason::Break(at) => !breakpoints.contains(at) || rip != Some(at),
+                        Reason::Step => !action.step,
+                        Reason::Raised(_) => false,
+                    };
+                if over {
+                    vm.end_exception(id, hit.is_own() && action.raise);
+                    self.hits.remove(&id);
+                }
             }
             if action.step {
-                self.trap(vm, &thread, true);
+                vm.debug_step(id, true);
+                self.stepping.insert(id);
             }
         }
         vm.debug(running.clone());
@@ -214,32 +201,25 @@ impl Stops {
     /// gdb leaves: nothing is left of what it did. An exception that it has not dealt with goes its way.
     pub fn leave(&mut self, vm: &Vm) {
         for (thread, hit) in std::mem::take(&mut self.hits) {
-            let own = matches!(hit.reason, Reason::Raised(_));
-            vm.end_exception(thread, own);
-        }
-        for thread in vm.debugged_threads() {
-            if self.stepping.contains(&thread.thread) {
-                self.trap(vm, &thread, false);
-            }
+            let own = matches!(hit.reason, Reason::Raised(_)) && !hit.told;
+            vm.end_exception(thread, own || hit.is_own());
         }
         vm.debug_end();
     }
+}
 
-    /// Sets or clears the trap flag of a thread that stands.
-    fn trap(&mut self, vm: &Vm, thread: &DebuggedThread, on: bool) {
-        let Some(mut registers) = thread.registers else {
-            return;
-        };
-        match on {
-            true => registers.rflags |= SINGLE_STEP,
-            false => registers.rflags &= !SINGLE_STEP,
-        }
-        if set(vm, thread, registers) {
-            match on {
-                true => self.stepping.insert(thread.thread),
-                false => self.stepping.remove(&thread.thread),
-            };
-        }
+impl Hit {
+    /// Whether it is an exception that can be handed on, and not one for debuggers.
+    fn is_own(&self) -> bool {
+        matches!(self.reason, Reason::Raised(signal) if signal != Signal::SIGTRAP)
+    }
+}
+
+fn may_run(running: &Running, thread: ThreadId) -> bool {
+    match running {
+        Running::All => true,
+        Running::Nobody => false,
+        Running::Only(threads) => threads.contains(&thread),
     }
 }
 

@@ -46,6 +46,8 @@ pub(super) struct Target<'a> {
     /// Threads without an action stay.
     locked: bool,
     running: Running,
+    /// gdb waits for a stop.
+    resumed: bool,
 }
 
 impl<'a> Target<'a> {
@@ -58,6 +60,7 @@ impl<'a> Target<'a> {
             actions: BTreeMap::new(),
             locked: false,
             running: Running::Nobody,
+            resumed: false,
         }
     }
 
@@ -67,16 +70,21 @@ impl<'a> Target<'a> {
 
     /// Stops the program.
     pub fn attach(&mut self) {
-        self.stops.stand(&self.vm, &self.breakpoints);
+        self.stand();
     }
 
     /// Lets the program go on as if nothing had been.
     pub fn leave(&mut self) {
         if !self.vm.is_stopped() {
-            self.stops.stand(&self.vm, &self.breakpoints);
+            self.stand();
             self.breakpoints.clear_all(&self.vm);
             self.stops.leave(&self.vm);
         }
+    }
+
+    fn stand(&mut self) {
+        self.resumed = false;
+        self.stops.stand(&self.vm, &self.breakpoints);
     }
 
     fn thread(&self, tid: Tid) -> Option<DebuggedThread> {
@@ -91,10 +99,8 @@ impl<'a> Target<'a> {
             return Some(stops::ended(self.vm.end().as_ref()));
         }
         self.stops.look(&self.vm, &self.breakpoints);
-        let stop = self
-            .stops
-            .next(&self.vm, &self.breakpoints, &self.running)?;
-        self.stops.stand(&self.vm, &self.breakpoints);
+        let stop = self.stops.next(&self.running)?;
+        self.stand();
         Some(stop)
     }
 }
@@ -130,7 +136,14 @@ impl<'a> BlockingEventLoop for Events<'a> {
     }
 
     fn on_interrupt(target: &mut Target<'a>) -> Result<Option<Self::StopReason>, Infallible> {
-        target.stops.stand(&target.vm, &target.breakpoints);
+        if !target.resumed {
+            // It came behind the stop that it was meant for.
+            return Ok(None);
+        }
+        target.stand();
+        if let Some(stop) = target.stops.next(&target.running) {
+            return Ok(Some(stop));
+        }
         let threads = target.vm.debugged_threads();
         let signal = Signal::SIGINT;
         let tid = threads.first().and_then(|thread| tid(thread.thread));
@@ -173,14 +186,17 @@ impl MultiThreadBase for Target<'_> {
         registers: &mut Amd64Registers,
         tid: Tid,
     ) -> TargetResult<(), Self> {
-        let thread = self.thread(tid).and_then(|thread| thread.registers);
-        registers.0 = thread.ok_or(TargetError::NonFatal)?;
+        let thread = self.thread(tid).ok_or(TargetError::NonFatal)?;
+        registers.general = thread.registers.ok_or(TargetError::NonFatal)?;
+        registers.bases = !thread.waits;
         Ok(())
     }
 
     fn write_registers(&mut self, registers: &Amd64Registers, tid: Tid) -> TargetResult<(), Self> {
         let thread = self.thread(tid).ok_or(TargetError::NonFatal)?;
-        let set = self.vm.debug_set_registers(thread.thread, registers.0);
+        let set = self
+            .vm
+            .debug_set_registers(thread.thread, registers.general);
         set.map_err(|_| TargetError::NonFatal)
     }
 
@@ -225,7 +241,9 @@ impl MultiThreadResume for Target<'_> {
             true => Running::Only(threads),
             false => Running::All,
         };
-        self.stops.go(&self.vm, &self.running, &self.actions);
+        self.resumed = true;
+        self.stops
+            .go(&self.vm, &self.breakpoints, &self.running, &self.actions);
         Ok(())
     }
 
