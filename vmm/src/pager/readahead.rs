@@ -6,7 +6,8 @@
 //! else is a new reader, who gets what was asked for, in place of the one unheard of for longest. A few are told apart.
 //!
 //! What was supplied to a reader who never came back was in vain. The host tells nothing of accesses, so this is the only sign that there
-//! is. It is counted, and halves the largest window that the VMO's readers get, which each doubles who comes back for what follows.
+//! is. It is counted, and no reader of the VMO gets more than half of that window from then on, until some have come back from that
+//! several times.
 
 use std::ops::Range;
 
@@ -16,7 +17,7 @@ const MAX_WINDOW: u64 = 64;
 /// Readers told apart in one VMO.
 const READERS: usize = 8;
 
-/// So many steps show that a reader goes on, though nothing came ahead of it.
+/// A reader that came back so often from the largest window may have a larger one.
 const PROOF: u64 = 4;
 
 /// Longest stride, in pages.
@@ -56,8 +57,8 @@ struct Reader {
     window: u64,
     /// Those of them that nobody had asked for; 0 where it cannot come back, for the VMO ends there.
     ahead: u64,
-    /// How often it came where it was expected.
-    steps: u64,
+    /// How often it came back from a window that could not be larger, since that last grew.
+    full: u64,
 }
 
 /// How a request came.
@@ -132,14 +133,14 @@ impl ReadAhead {
             SupplyPolicy::None => return Plan::of(asked),
         }
         let length = asked.end.saturating_sub(asked.start).max(1);
-        let (way, steps, in_vain) = self.come(asked.start);
+        let (way, full, in_vain) = self.come(asked.start);
         let mut reader = Reader {
             last: asked.start,
             on: None,
             step: None,
             window: length.min(MAX_WINDOW),
             ahead: 0,
-            steps,
+            full,
         };
         let mut plan = Plan::of(asked.clone());
         match way {
@@ -175,7 +176,7 @@ impl ReadAhead {
         Plan { in_vain, ..plan }
     }
 
-    /// How a request comes, how often it did, and how many pages are known to have been in vain now.
+    /// How a request comes, how often its reader came back from the largest window, and how many pages are known to have been in vain now.
     fn come(&mut self, start: u64) -> (Way, u64, u64) {
         let expected = |reader: &Reader| {
             let by_step = reader.step.filter(|(next, _)| *next == start);
@@ -187,23 +188,23 @@ impl ReadAhead {
         let mut readers = self.readers.iter().enumerate();
         if let Some((at, step)) = readers.find_map(|(at, reader)| Some((at, expected(reader)?))) {
             let reader = self.readers.remove(at);
-            let steps = reader.steps + 1;
-            // Something that came ahead was of use, or would have been by now.
-            if reader.ahead > 0 || steps.is_multiple_of(PROOF) {
-                self.limit = (self.limit * 2).min(MAX_WINDOW);
+            let mut full = reader.full + u64::from(reader.window >= self.limit);
+            if full == PROOF {
+                (self.limit, full) = ((self.limit * 2).min(MAX_WINDOW), 0);
             }
             let window = (reader.window * 2).min(self.limit);
             let way = step.map_or(Way::Forward(window), |step| Way::Step(step, window));
-            return (way, steps, 0);
+            return (way, full, 0);
         }
         let distances = self.readers.iter().rev();
         let mut distances = distances.map(|reader| start.wrapping_sub(reader.last) as i64);
         let near = distances.find(|step| (1..=MAX_STEP).contains(&step.unsigned_abs()));
         let mut in_vain = 0;
         if self.readers.len() >= READERS {
-            in_vain = self.readers.remove(0).ahead;
+            let oldest = self.readers.remove(0);
+            in_vain = oldest.ahead;
             if in_vain > 0 {
-                self.limit = (self.limit / 2).max(1);
+                self.limit = self.limit.min(oldest.window / 2).max(1);
             }
         }
         (Way::New(near), 0, in_vain)
@@ -348,12 +349,10 @@ mod tests {
                 .in_vain;
         }
         assert_eq!((in_vain, state.unproven()), (63, 0));
-        // Half of the largest window, until one has come back for what follows pages that came ahead.
-        assert_eq!(state.limit, MAX_WINDOW / 2);
-        assert_eq!(ask(&mut state, far(3) + 1), 2);
-        assert_eq!(state.limit, MAX_WINDOW / 2);
-        assert_eq!(ask(&mut state, far(3) + 3), 4);
-        assert_eq!(state.limit, MAX_WINDOW);
+        // Half of the largest window, until some have come back from that.
+        let mut page = far(3) + 1;
+        let windows: Vec<u64> = (0..10).map(|_| read_on(&mut state, &mut page)).collect();
+        assert_eq!(windows, [2, 4, 8, 16, 32, 32, 32, 32, 64, 64]);
     }
 
     /// Records of four pages: what came ahead of one is mostly in vain, and little does soon.
@@ -366,7 +365,7 @@ mod tests {
         assert!(there < 800 + 100, "{there} pages for 800 that were read");
         // Whoever reads on after that gets as much as ever.
         let mut page = 90_000;
-        let last = (0..20).map(|_| read_on(&mut state, &mut page)).last();
+        let last = (0..40).map(|_| read_on(&mut state, &mut page)).last();
         assert_eq!(last, Some(MAX_WINDOW));
     }
 
