@@ -37,6 +37,11 @@ pub struct RunConfig {
     pub core: Option<PathBuf>,
     /// Where gdb can attach. The program does not start before one has.
     pub gdb: Option<GdbServer>,
+    /// Where to write a trace of the run, for Perfetto.
+    pub trace: Option<PathBuf>,
+    /// Where to write a page with pictures of what was there of each VMO. Pages that come ahead cost a fault of the host more when they
+    /// are used: that is how it is known.
+    pub heatmap: Option<PathBuf>,
     /// A person watches: Ctrl-C ends the run, and a long one shows its progress if standard error is a terminal.
     pub interactive: bool,
     /// Look at the process's memory, at the end and every few milliseconds before: a thread, and a millisecond at the end. Without it
@@ -66,6 +71,8 @@ impl RunConfig {
             policy: Vec::new(),
             core: None,
             gdb: None,
+            trace: None,
+            heatmap: None,
             interactive: false,
             measure_memory: false,
             pin: false,

@@ -1,6 +1,6 @@
 //! How a run ended: what the VM hands back to whoever started it.
 
-use crate::observe::Report;
+use crate::observe::{Recorded, Report};
 
 /// The end of a run, with its figures.
 #[derive(Debug)]
@@ -9,6 +9,8 @@ pub struct Outcome {
     pub end: End,
     /// What it did and cost.
     pub report: Report,
+    /// What was written of it while it ran.
+    pub recorded: Vec<Recorded>,
 }
 
 /// How a run ended.

@@ -19,7 +19,9 @@ use crate::guest_image;
 use crate::hypercall::{Parts, Runner, Vm};
 use crate::machine::{Machine, MachineConfig, MachineError};
 use crate::memory::{self, ArenaGeometry, Memory, MemoryError};
-use crate::observe::{Progress, Reclaim, Sampler, Stats, VmoUsage};
+use crate::observe::heatmap::Heatmap;
+use crate::observe::trace::Trace;
+use crate::observe::{Consumer, Progress, Reclaim, Recording, Sampler, Stats, VmoUsage};
 use crate::outcome::{End, Outcome};
 use crate::processor;
 use crate::program::{self, LoadError};
@@ -45,6 +47,9 @@ pub enum Error {
     /// The file for the core.
     #[error("cannot write the core {}", .0.display())]
     Core(PathBuf, #[source] std::io::Error),
+    /// The file for what is recorded.
+    #[error("cannot write {}", .0.display())]
+    Record(PathBuf, #[source] std::io::Error),
     /// A descriptor or a thread.
     #[error("cannot set up the event loop")]
     Host(#[from] std::io::Error),
@@ -68,6 +73,9 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
         });
     let core = core.transpose()?;
     let mut kernel = Kernel::new(config.cpus as usize * MAX_THREADS);
+    if config.trace.is_some() || config.heatmap.is_some() {
+        kernel.watch();
+    }
     if let Some(bytes) = config.memory {
         kernel.limit_memory(bytes / protocol::PAGE_SIZE);
     }
@@ -96,6 +104,8 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
         .flatten();
     let signals = Signals::new(progress, config.output.clone())?;
     let debug_event = config.gdb.as_ref().map(|_| debug::event());
+    // Last of what may fail: an older file of a run that does not start stays.
+    let recording = record(&config)?;
     let vm = Vm::new(Parts {
         kernel,
         memory,
@@ -105,6 +115,8 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
         host_vmos: loaded.host_vmos,
         stats: Arc::clone(&stats),
         program: loaded.process,
+        recorder: recording.as_ref().map(Recording::recorder),
+        judge: config.heatmap.is_some(),
         host: Box::new(Side(Arc::clone(&signals))),
         debug_event: debug_event.transpose()?,
     });
@@ -174,6 +186,7 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
             size_bytes,
         });
     vm.end_reading();
+    vm.judge_rest();
     let (reclaimed, peak) = vm.reclaimed();
     let reclaim = Reclaim {
         limit_pages: config.memory.map(|bytes| bytes / protocol::PAGE_SIZE),
@@ -189,7 +202,31 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
         End::Exception(report) => End::Exception(report + &backtrace(&vm, &config.program)),
         end => end,
     };
-    Ok(Outcome { end, report })
+    let recorded = recording.map_or(Vec::new(), Recording::finish);
+    Ok(Outcome {
+        end,
+        report,
+        recorded,
+    })
+}
+
+/// Starts to record what is to be written down.
+fn record(config: &RunConfig) -> Result<Option<Recording>, Error> {
+    let mut consumers: Vec<Box<dyn Consumer>> = Vec::new();
+    if let Some(path) = &config.trace {
+        let trace = Trace::create(path, config.cpus);
+        let trace = trace.map_err(|error| Error::Record(path.clone(), error))?;
+        consumers.push(Box::new(trace));
+    }
+    if let Some(path) = &config.heatmap {
+        let map = Heatmap::create(path);
+        let map = map.map_err(|error| Error::Record(path.clone(), error))?;
+        consumers.push(Box::new(map));
+    }
+    if consumers.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Recording::start(config.cpus, consumers)?))
 }
 
 /// The thread that answers faults which come as events. It ends when this is dropped.

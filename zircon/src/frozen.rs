@@ -14,6 +14,7 @@ use crate::memory::MemoryOp;
 use crate::op::{Body, OK, Op, StepResult, Waiting};
 use crate::pages::{PageState, runs};
 use crate::vmo::{Vmo, VmoKind};
+use crate::watch::Arrival;
 
 /// Most runs of pages that a merge drops in one step.
 const MERGE_RUNS: usize = 1024;
@@ -41,6 +42,7 @@ impl Kernel {
 
     /// What a VMO held is frozen: it shows that from now on.
     pub(crate) fn publish_freeze(&mut self, id: VmoId, into: VmoId) {
+        self.tell_freeze(id, into);
         let Some(vmo) = self.vmos.get_mut(&id) else {
             return;
         };
@@ -127,6 +129,8 @@ impl Kernel {
             let page = page - view.offset;
             clone.pages.set(page..page + 1, PageState::Inherited);
         }
+        let inherited = frozen.pages.occupied(0..u64::MAX).into_iter();
+        let inherited = inherited.map(|page| page - view.offset);
         let window = view.visible.start + view.offset..view.visible.end + view.offset;
         for (zero, kind) in frozen.zero.within(window) {
             let pages = zero.start - view.offset..zero.end - view.offset;
@@ -137,6 +141,7 @@ impl Kernel {
             .as_ref()
             .and_then(|cow| cow.through(view.offset, &view.visible));
         let still = clone.cow.is_some();
+        self.tell_arrival(heir, runs(inherited), Arrival::Inherited);
         self.free_storage(id, 0);
         self.epoch += 1;
         if let Some(behind) = frozen.cow.map(|cow| cow.behind) {

@@ -342,6 +342,7 @@ impl Kernel {
                 self.header_mut(object)
                     .ok_or(Status::INTERNAL)?
                     .set_name(bytes);
+                self.tell_name(object);
                 OK
             }
             property::EXCEPTION_STATE => {

@@ -31,6 +31,7 @@ use crate::suspend::SuspendToken;
 use crate::task::Thread;
 use crate::vmar::Vmar;
 use crate::vmo::Vmo;
+use crate::watch::Watch;
 use crate::work::{Access, OpResult, Work};
 
 /// First koid of a real object.
@@ -90,6 +91,8 @@ pub struct Kernel {
     pub(crate) ready: VecDeque<Token>,
     pub(crate) work: VecDeque<Work>,
     pub(crate) usage_at_end: Option<Vec<VmoUsage>>,
+    /// Somebody watches.
+    pub(crate) watch: Option<Watch>,
 }
 
 /// What a VMO holds: its id, its name, its size in bytes, its resident pages.
@@ -184,6 +187,7 @@ impl Kernel {
             ready: VecDeque::new(),
             work: VecDeque::new(),
             usage_at_end: None,
+            watch: None,
         }
     }
 

@@ -30,6 +30,7 @@
 //! | `job`, `policy` | jobs; what their policies say, and what becomes of a call that meets one |
 //! | `process`, `task`, `suspend`, `exception` | processes; threads; suspended threads and registers; exceptions and their channels |
 //! | `debugger` | a debugger outside the VM |
+//! | `watch` | telling those who watch what happens |
 //! | `info`, `task_info`, `maps` | get_info and properties; get_info on processes and threads; on address spaces |
 #![forbid(unsafe_code)]
 
@@ -97,6 +98,7 @@ mod vmar_range;
 mod vmo;
 mod vmo_calls;
 mod wait;
+mod watch;
 mod work;
 mod writeback;
 mod zero_slots;
@@ -116,4 +118,5 @@ pub use process::{EXCEPTION_KILL, NewProcess, SYSCALL_KILL};
 pub use reclaim::Reclaimed;
 pub use resource::ResourceKind;
 pub use sequence::{MAX_RUN, Sequence};
+pub use watch::{Arrival, Event, Supplier};
 pub use work::{Access, Completion, Exception, ExceptionKind, OpResult, Work};

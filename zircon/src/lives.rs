@@ -273,6 +273,7 @@ impl Kernel {
             self.work.push_back(Work::Created { vmo: id, storage });
         }
         self.vmos.insert(id, vmo);
+        self.tell_name(ObjectRef::Vmo(id));
         id
     }
 

@@ -133,6 +133,10 @@ impl Kernel {
             return;
         };
         let inherited = vmo.pages.get(run.start) == PageState::Inherited;
+        self.tell_change(id, run.clone(), false);
+        let Some(vmo) = self.vmos.get_mut(&id) else {
+            return;
+        };
         let before = vmo.pages.resident();
         vmo.pages.set(run.clone(), PageState::Absent);
         let drops = before - vmo.pages.resident();
@@ -168,6 +172,7 @@ impl Kernel {
             }
         }
         self.epoch += 1;
+        self.tell_end_of(token);
         match (&op, &result) {
             (MemoryOp::Freeze { vmo, into, .. }, MemoryResult::Done) => {
                 self.publish_freeze(*vmo, *into);
@@ -241,6 +246,7 @@ impl Kernel {
 
     /// Pages changed state: present ones resolve requests.
     pub(crate) fn publish(&mut self, id: VmoId, pages: Range<u64>, state: PageState) {
+        self.tell_change(id, pages.clone(), state.is_resident());
         let Some(vmo) = self.vmos.get_mut(&id) else {
             return;
         };
@@ -278,7 +284,10 @@ impl Kernel {
             return;
         };
         let queued = source.is_packet_queued();
-        let woken = source.resolve(asked, pages, error);
+        let woken = source.resolve(asked, pages.clone(), error);
+        if let Some(status) = error {
+            self.tell_failure(id, &pages, status);
+        }
         self.wake_all(woken);
         self.pump_source(id, queued);
     }

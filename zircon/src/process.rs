@@ -133,6 +133,7 @@ impl Kernel {
             self.vmars.remove(&root);
             return Err(status);
         }
+        self.tell_name(ObjectRef::Process(process));
         Ok((process, root))
     }
 

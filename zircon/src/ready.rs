@@ -359,7 +359,9 @@ impl Kernel {
             return self.request_of_host(token, id, pages, early);
         }
         let queued = source.is_packet_queued();
-        source.request(asked, pages, token, early);
+        if let Some(new) = source.request(asked, pages, token, early) {
+            self.tell_request(id, asked, &new);
+        }
         self.pump_source(id, queued);
         Ok(Ready::Wait(Waiting::Request(id)))
     }
@@ -393,6 +395,7 @@ impl Kernel {
         let source = source.ok_or(Status::INTERNAL)?;
         if let Some(asked) = source.request(Asked::Read, first..end, token, early) {
             source.expected.insert(asked.clone());
+            self.tell_request(id, Asked::Read, &asked);
             self.work.push_back(Work::HostRead(Pages {
                 vmo: id,
                 first: asked.start,

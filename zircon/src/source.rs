@@ -139,6 +139,13 @@ impl PageSource {
         range.start..end.clamp(range.start, range.end)
     }
 
+    /// Whether an outstanding READ waits for a page.
+    pub fn is_asked(&self, page: u64) -> bool {
+        let after = (Asked::Read, page.saturating_add(1))..=(Asked::Read, u64::MAX);
+        let next = self.requests.range(after).next();
+        next.is_some_and(|(_, request)| request.unresolved.containing(page).is_some())
+    }
+
     /// Makes `token` wait for pages from `range.start` on; says what new range has to be asked for.
     ///
     /// `early` waiters (`zx_vmo_read`) are woken as soon as their first page is there, and keep their request alive until they say that

@@ -16,6 +16,7 @@ use crate::op::{Body, OK, Op, Step, StepResult, Waiting};
 use crate::pages::PageState;
 use crate::ready::{Intent, Need, Ready};
 use crate::source::{Provider, SourceState};
+use crate::watch::Arrival;
 use crate::zero_slots::ZeroKind;
 
 /// How far a supply has come.
@@ -253,6 +254,8 @@ impl Kernel {
         let page = supply.advance(count);
         if absent {
             supply.begun = true;
+            let zeros = std::iter::once(page..page + count);
+            self.tell_arrival(supply.vmo, zeros, Arrival::Zeros);
             self.publish_zero(supply.vmo, page..page + count, ZeroKind::Marker);
         }
         // Zeros that it shows of another VMO: that may be written to.

@@ -89,6 +89,7 @@ impl Kernel {
                 last_faults: LastFaults::default(),
             },
         );
+        self.tell_name(ObjectRef::Thread(id));
         Ok(id)
     }
 

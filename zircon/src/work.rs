@@ -6,6 +6,7 @@ use protocol::{GeneralRegs, PAGE_SIZE, PolicyCode, Status};
 use crate::ids::{ProcessId, ThreadId, Token, VmoId};
 use crate::mappings::MappedRun;
 use crate::memory::{MemoryOp, MemoryOpId, Pages, Storage};
+use crate::watch::Event;
 
 /// One thing to do. The VMM drains them after every call into the core.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -92,6 +93,8 @@ pub enum Work {
     DebugWrite(Vec<u8>),
     /// The VMO and its storage are no more.
     Free(VmoId),
+    /// For those who watch ([`crate::Kernel::watch`]): something happened.
+    Tell(Event),
 }
 
 /// The end of a parked operation.

@@ -148,6 +148,14 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "PORT|unix:PATH", value_parser = OsStringValueParser::new().try_map(values::gdb))]
     pub gdb: Option<GdbOption>,
 
+    /// Write every exit, fault, request, supply and system call there, for https://ui.perfetto.dev
+    #[arg(long, value_name = "PATH")]
+    pub trace: Option<PathBuf>,
+
+    /// Write a page (HTML) there that shows which pages came when and why, and which came for nothing; costs some time
+    #[arg(long, value_name = "PATH")]
+    pub heatmap: Option<PathBuf>,
+
     /// How much is supplied at a fault from files: adaptive (by what is read in sequence), fixed:N (pages) or none
     #[arg(long, value_name = "POLICY", default_value = "adaptive", value_parser = values::supply_policy)]
     pub supply_policy: SupplyPolicy,
@@ -286,6 +294,8 @@ mod tests {
             "--timeout <TIME>",
             "--policy <NAME=ACTION>",
             "--gdb <PORT|unix:PATH>",
+            "--trace <PATH>",
+            "--heatmap <PATH>",
             "--stats[=<json PATH>]",
             "  123    the program was killed by an exception",
         ] {

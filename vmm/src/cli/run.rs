@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     config::{GdbServer, Grant, NamedVmo, Output, Program, RunConfig, VmoSource},
+    observe::Recorded,
     outcome::End,
     pager::FilePager,
 };
@@ -32,6 +33,11 @@ pub(super) fn run(
         measure_memory: stats.is_some(),
         ..config(args, host.programs)?
     };
+    if config.trace.is_some() && config.trace == config.heatmap {
+        return Err(Failure::Usage(
+            "--trace and --heatmap name the same file. Give each a file of its own.".into(),
+        ));
+    }
     check_files(&config)?;
     let sink = Sink::open(stats)?;
     config.gdb = gdb.map(|place| wait_for_gdb(&place, err)).transpose()?;
@@ -40,6 +46,9 @@ pub(super) fn run(
     if let Some(message) = message {
         // The exit code tells it as well.
         let _ = writeln!(err, "{message}");
+    }
+    for recorded in &outcome.recorded {
+        complain(recorded, err);
     }
     sink.write(&outcome.end, exit, &outcome.report, err)?;
     Ok(exit)
@@ -76,6 +85,8 @@ fn config(args: RunArgs, built_in: &'static [BuiltIn]) -> Result<RunConfig, Fail
         fault_delivery: args.fault_delivery,
         core: args.core,
         gdb: None,
+        trace: args.trace,
+        heatmap: args.heatmap,
         interactive: true,
         measure_memory: false,
         pin: false,
@@ -166,6 +177,23 @@ struct BadVmo {
     name: String,
     #[source]
     error: crate::pager::FileError,
+}
+
+/// Says what is amiss with what was written of a run, which went on all the same.
+fn complain(recorded: &Recorded, err: &mut dyn Write) {
+    let path = recorded.path.display();
+    if let Some(error) = &recorded.error {
+        let _ = writeln!(
+            err,
+            "zvmm: cannot write {path}: {error}. The run was not affected; what was written before may be of use."
+        );
+    } else if recorded.lost > 0 {
+        let _ = writeln!(
+            err,
+            "zvmm: {path} lacks {} events beside {}: they came faster than they could be written.",
+            recorded.lost, recorded.events
+        );
+    }
 }
 
 /// The exit of a run, and what to say about it.

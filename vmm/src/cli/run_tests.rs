@@ -30,6 +30,7 @@ fn zvmm_os(args: Vec<OsString>, result: impl Fn() -> Result<End, BoxError>) -> S
         Ok(Outcome {
             end: result()?,
             report: Stats::new(1).report(Vec::new(), Reclaim::default(), false),
+            recorded: Vec::new(),
         })
     };
     let checks = Vec::<Check>::new;
@@ -65,6 +66,36 @@ fn refused(args: &[&str]) -> (u8, String) {
     assert!(said.err.starts_with("zvmm: "), "{}", said.err);
     assert_eq!(said.err.trim_end().lines().count(), 1, "{}", said.err);
     (said.code, said.err.trim_end().into())
+}
+
+#[test]
+fn a_trace_and_a_heat_map_need_a_file_each() {
+    let (code, said) = refused(&["run", "--trace", "x", "--heatmap=x", "sum"]);
+    assert_eq!(code, 120);
+    assert!(said.contains("Give each a file of its own."), "{said}");
+    let args = ["run", "--trace", "x", "--heatmap=y", "sum"];
+    let config = zvmm(&args, End::Exited(0)).config.unwrap();
+    assert_eq!(config.trace, Some("x".into()));
+    assert_eq!(config.heatmap, Some("y".into()));
+}
+
+#[test]
+fn what_is_amiss_with_a_recording_is_said() {
+    let said = |lost, error| {
+        let recorded = Recorded {
+            path: "t".into(),
+            events: 5,
+            lost,
+            error,
+        };
+        let mut err = Vec::new();
+        complain(&recorded, &mut err);
+        String::from_utf8(err).unwrap()
+    };
+    assert_eq!(said(0, None), "");
+    assert!(said(7, None).starts_with("zvmm: t lacks 7 events beside 5: "));
+    let full = said(0, Some(std::io::ErrorKind::StorageFull.into()));
+    assert!(full.starts_with("zvmm: cannot write t: "), "{full}");
 }
 
 #[test]

@@ -16,6 +16,7 @@ use super::run::{RunError, Runner};
 use super::shared::Vm;
 use super::work::{Mine, Parked};
 use crate::machine::MmioAccess;
+use crate::observe::Event;
 
 /// What an instruction has yet to write, in order; not empty.
 #[derive(Clone, Debug)]
@@ -146,6 +147,8 @@ impl Vm {
                 FaultOutcome::Present => {}
                 FaultOutcome::Restart | FaultOutcome::Gone => return Late::Done,
                 FaultOutcome::Parked(token) => {
+                    self.note_fault(thread, next.address, Access::Write);
+                    self.note(Event::Parked(thread.0));
                     let Some(mailbox) = self.mailbox(vcpu) else {
                         return Late::Done;
                     };

@@ -301,6 +301,9 @@ impl Runner {
             }
             outcome
         };
+        if outcome != FaultOutcome::Present {
+            self.vm.note_fault(thread, address, access);
+        }
         let token = match outcome {
             FaultOutcome::Parked(token) => Some(token),
             FaultOutcome::Present | FaultOutcome::Restart | FaultOutcome::Gone => None,
@@ -327,7 +330,7 @@ impl Runner {
             self.vm.forget_call(self.index, thread);
         }
         if outcome != FaultOutcome::Present {
-            self.vm.stats.fault_served(self.index, since.elapsed());
+            self.vm.fault_served(self.index, thread, since);
         }
         // One that is to stop has raised an exception.
         let gone = matches!(outcome, FaultOutcome::Restart | FaultOutcome::Gone)
@@ -358,6 +361,7 @@ impl Runner {
             let outcome = core.page_fault(vm.now(), thread, address, access);
             if let FaultOutcome::Parked(token) = outcome {
                 vm.open_call(self.index, thread, token, registers);
+                vm.note_fault(thread, address, access);
             }
             (outcome, core.process_of(thread), core.epoch())
         };
@@ -383,7 +387,7 @@ impl Runner {
                 return Ok(());
             }
             vm.forget_call(self.index, thread);
-            vm.stats.fault_served(self.index, since.elapsed());
+            vm.fault_served(self.index, thread, since);
         }
         let stays = matches!(outcome, FaultOutcome::Restart | FaultOutcome::Gone)
             || matches!(ended, Some(OpResult::Restart | OpResult::Gone));

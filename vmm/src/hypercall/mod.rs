@@ -13,6 +13,7 @@
 //! ```
 //! Nothing here decides what a call means (that is `zircon`) or how memory is kept (that is [`crate::memory`]).
 
+mod ahead;
 mod debugger;
 mod emulated;
 mod fault;

@@ -21,7 +21,7 @@ use super::slots::Slots;
 use super::spaces::Acknowledged;
 use super::work::{Mine, Parked};
 use crate::machine::{Exit, Injection, Left, MachineError, Registers, Vcpu};
-use crate::observe::ExitKind;
+use crate::observe::{Event, ExitKind, on_vcpu};
 use crate::outcome::End;
 
 /// Bytes of the instruction `syscall`.
@@ -74,6 +74,7 @@ impl Runner {
     /// Runs the vCPU until the VM stops; whatever goes wrong stops the VM, a panic of this thread as well.
     pub fn run(mut self) {
         let (vm, index) = (Arc::clone(&self.vm), self.index);
+        on_vcpu(index);
         let what = match catch_unwind(AssertUnwindSafe(|| self.run_until_stopped())) {
             Ok(Ok(())) => return self.keep_registers(),
             Ok(Err(error)) => error.to_string(),
@@ -104,9 +105,11 @@ impl Runner {
     fn run_until_stopped(&mut self) -> Result<(), RunError> {
         self.deliver()?;
         while !self.vm.is_stopped() {
+            self.vm.note(Event::Enter);
             let exit = self.vcpu.run()?;
             let since = Instant::now();
             self.vm.stats.exit(self.index, kind(&exit));
+            self.vm.note(Event::Exit(kind(&exit)));
             if self.linking && self.slots.is_settled(self.vcpu.area())? {
                 self.linking = false;
                 lock(&self.vm.spaces).links_written(self.index);
@@ -218,6 +221,10 @@ impl Runner {
         if let Some(number) = SyscallNumber::from_register(r.rax) {
             self.vm.stats.syscall(self.index, number);
         }
+        self.vm.note(Event::Call {
+            thread: thread.0,
+            number: r.rax,
+        });
         let outcome = {
             let mut core = self.vm.core();
             let outcome = core.syscall(self.vm.now(), thread, r.rax, &args);
@@ -238,6 +245,7 @@ impl Runner {
         };
         let ended = self.vm.drain(Some(mine));
         if let SyscallOutcome::Done(value) = outcome {
+            self.vm.note(Event::Ended(thread.0));
             self.end_step(thread)?;
             return Ok(value);
         }
@@ -257,6 +265,9 @@ impl Runner {
             (None, _) if outcome == SyscallOutcome::Restart => Some(OpResult::Restart),
             (None, _) => None,
         };
+        if ended.is_some() {
+            self.vm.note(Event::Ended(thread.0));
+        }
         Ok(match ended {
             Some(OpResult::Returned(value)) => {
                 self.end_step(thread)?;

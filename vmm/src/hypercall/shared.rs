@@ -13,13 +13,14 @@ use zircon::{
     Kernel, MappedRun, MemoryOp, MemoryResult, ProcessId, Reclaimed, ThreadId, VmoId, VmoUsage,
 };
 
+use super::ahead::Ahead;
 use super::mailbox::{Item, Mailbox};
 use super::spaces::Spaces;
 use super::supply::HostVmo;
 use crate::debug::{CoreFile, Crash, backtrace};
 use crate::machine::KickHandle;
 use crate::memory::Memory;
-use crate::observe::Stats;
+use crate::observe::{Event, Recorder, Stats};
 use crate::outcome::End;
 use crate::pager::{Delayer, Workers};
 use protocol::{GeneralRegs, PAGE_SIZE};
@@ -38,6 +39,8 @@ pub struct Vm {
     pub(super) workers: Workers,
     pub(super) delayer: Delayer,
     pub(super) stats: Arc<Stats>,
+    recorder: Option<Arc<Recorder>>,
+    pub(super) ahead: Option<Ahead>,
     /// What programs wrote and nobody has taken on yet, in order: put there while the core is locked.
     pub(super) unwritten: Mutex<VecDeque<Vec<u8>>>,
     /// Held, and no other lock, while some of it is written.
@@ -81,6 +84,9 @@ pub(crate) struct Parts {
     pub kicks: Vec<KickHandle>,
     pub host_vmos: BTreeMap<VmoId, Arc<HostVmo>>,
     pub stats: Arc<Stats>,
+    pub recorder: Option<Arc<Recorder>>,
+    /// Whether it is of interest which pages that come ahead are used.
+    pub judge: bool,
     pub program: ProcessId,
     pub host: Box<dyn HostSide>,
     pub debug_event: Option<OwnedFd>,
@@ -104,13 +110,15 @@ impl Vm {
             workers: Workers::new(WORKERS),
             delayer: Delayer::default(),
             stats: parts.stats,
+            began: began(parts.recorder.as_deref()),
+            recorder: parts.recorder,
+            ahead: parts.judge.then(Ahead::default),
             unwritten: Mutex::default(),
             writing: Mutex::default(),
             pager_failure: Mutex::default(),
             crash: Mutex::default(),
             last_registers: Mutex::default(),
             program: parts.program,
-            began: Instant::now(),
             host: parts.host,
             debug_event: parts.debug_event,
             end: Mutex::default(),
@@ -126,6 +134,13 @@ impl Vm {
     /// Nanoseconds since the VM started: the guest's monotonic clock.
     pub(super) fn now(&self) -> i64 {
         i64::try_from(self.began.elapsed().as_nanos()).unwrap_or(i64::MAX)
+    }
+
+    /// Notes an event, if anybody records.
+    pub(super) fn note(&self, event: Event) {
+        if let Some(recorder) = &self.recorder {
+            recorder.note(event);
+        }
     }
 
     /// The core, locked.
@@ -290,6 +305,11 @@ impl Vm {
     pub(crate) fn shut_down(&self, patience: std::time::Duration) -> bool {
         self.workers.shutdown(patience)
     }
+}
+
+/// Zero of the guest's clock: the same as that of what is recorded.
+fn began(recorder: Option<&Recorder>) -> Instant {
+    recorder.map_or_else(Instant::now, Recorder::began)
 }
 
 /// Most threads that wait for the host's disks at a time.

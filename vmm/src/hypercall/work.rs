@@ -5,13 +5,16 @@ use std::ops::Range;
 use std::time::Instant;
 
 use protocol::GeneralRegs;
-use zircon::{Completion, OpResult, Pages, ProcessId, Storage, ThreadId, Token, VmoId, Work};
+use zircon::{
+    Access, Arrival, Completion, OpResult, Pages, ProcessId, Storage, ThreadId, Token, VmoId, Work,
+};
 
 use super::emulated::{Late, LateWrites};
 use super::mailbox::{Call, Item};
 use super::shared::{Vm, lock};
 use super::spaces::FlushOrder;
 use crate::machine::{Registers, new_context};
+use crate::observe::Event;
 use crate::outcome::End;
 
 /// The call on whose behalf a vCPU's thread drains.
@@ -49,6 +52,7 @@ impl Vm {
                 None => break,
                 Some(Rest::Nothing) => {}
                 Some(Rest::Ended(end)) => {
+                    self.note_completion(&end);
                     result = Some(end.result);
                     if end.stop {
                         self.post(end.thread, Item::Stop(end.thread), from);
@@ -67,10 +71,21 @@ impl Vm {
     fn take_work(&self, mine: Option<Mine<'_>>) -> Option<Rest> {
         let from = mine.map(|mine| mine.vcpu);
         let mut core = self.core();
-        let Some(work) = core.next_work() else {
-            // An older deadline is not set after a newer one.
-            self.arm(core.next_deadline());
-            return None;
+        let work = loop {
+            match core.next_work() {
+                Some(Work::Tell(event)) => {
+                    self.note(Event::Core(event));
+                    if self.ahead.is_some() {
+                        break Work::Tell(event);
+                    }
+                }
+                Some(work) => break work,
+                None => {
+                    // An older deadline is not set after a newer one.
+                    self.arm(core.next_deadline());
+                    return None;
+                }
+            }
         };
         match work {
             // Before any work on the VMO.
@@ -120,6 +135,7 @@ impl Vm {
     fn perform(&self, work: Work, from: Option<u32>) {
         match work {
             Work::Memory(id, op) => {
+                self.judge_before(&op);
                 let done = self.memory.perform(&op);
                 let now = self.now();
                 self.core().memory_done(now, id, done);
@@ -148,6 +164,11 @@ impl Vm {
                 }
             }
             Work::Free(vmo) => self.free(vmo),
+            Work::Tell(zircon::Event::Came {
+                pages,
+                why: Arrival::Ahead,
+                ..
+            }) => self.came_ahead(pages),
             Work::Created { .. }
             | Work::View { .. }
             | Work::Sized { .. }
@@ -157,8 +178,29 @@ impl Vm {
             | Work::GoThread(..)
             | Work::EndThread(_)
             | Work::Exception(_)
-            | Work::DebugWrite(_) => {}
+            | Work::DebugWrite(_)
+            | Work::Tell(_) => {}
         }
+    }
+
+    /// A fault is over.
+    pub(super) fn fault_served(&self, vcpu: u32, thread: ThreadId, since: Instant) {
+        self.stats.fault_served(vcpu, since.elapsed());
+        self.note(Event::Ended(thread.0));
+    }
+
+    pub(super) fn note_fault(&self, thread: ThreadId, address: u64, access: Access) {
+        let thread = thread.0;
+        self.note(Event::Fault {
+            thread,
+            address,
+            access,
+        });
+    }
+
+    fn note_completion(&self, completion: &Completion) {
+        let (thread, how) = (completion.thread.0, completion.result);
+        self.note(Event::Completed { thread, how });
     }
 
     /// Has every vCPU forget a range of addresses.
@@ -177,6 +219,8 @@ impl Vm {
 
     /// Gives back what a VMO that is no more held.
     fn free(&self, vmo: VmoId) {
+        self.judge_vmo(vmo);
+        self.note(Event::Freed(vmo));
         let host = lock(&self.host_vmos).remove(&vmo);
         if let Some(host) = host {
             self.stats.in_vain(host.unproven());
@@ -215,6 +259,7 @@ impl Vm {
 
     /// A call that another thread made has ended.
     pub(super) fn complete(&self, completion: Completion, from: Option<u32>) {
+        self.note_completion(&completion);
         let Completion {
             token,
             thread,
@@ -239,14 +284,16 @@ impl Vm {
             Some(Call::Parked(its, parked))
                 if its == token && result == OpResult::Restart && parked.fault.is_none() =>
             {
+                self.note(Event::Ended(thread.0));
                 state
                     .calls
                     .insert(thread, Call::Restart(parked.registers.rax));
             }
             Some(Call::Parked(its, parked)) if its == token => {
                 drop(state);
-                if let Some(since) = parked.fault {
-                    self.stats.fault_served(vcpu, since.elapsed());
+                match parked.fault {
+                    Some(since) => self.fault_served(vcpu, thread, since),
+                    None => self.note(Event::Ended(thread.0)),
                 }
                 let waits = result == OpResult::Retry
                     && self.write_late(vcpu, thread, *parked, false) == Late::Waits;
@@ -319,6 +366,7 @@ impl Vm {
 
     /// A thread is no more. Whatever is posted for it from now on goes nowhere.
     fn end_thread(&self, thread: ThreadId, from: Option<u32>) {
+        self.note(Event::ThreadEnded(thread.0));
         self.post(thread, Item::Kill(thread), from);
         let vcpu = lock(&self.threads).remove(&thread);
         if let Some(mailbox) = vcpu.and_then(|vcpu| self.mailbox(vcpu)) {
@@ -395,6 +443,7 @@ impl Vm {
                 state
                     .calls
                     .insert(thread, Call::Parked(token, Box::new(parked)));
+                self.note(Event::Parked(thread.0));
                 state.items.push_back(Item::Park(thread));
                 None
             }

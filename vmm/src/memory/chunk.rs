@@ -370,6 +370,19 @@ impl Piece {
         Ok(found.map(|host| self.pages(&host)).collect())
     }
 
+    /// Takes pages of the VMO's own store out of the page tables. Marks of write protection stay.
+    pub(super) fn unmap(&self) -> Result<(), Errno> {
+        let at = std::ptr::with_exposed_provenance_mut(self.run.host() as usize);
+        let len = bytes(self.run.pages) as usize;
+        // SAFETY: the run lies in its chunk; nothing in this process refers to it, and what a shared mapping held stays in its file.
+        unsafe { madvise(at, len, Advice::LinuxDontNeed) }
+    }
+
+    /// The parts of host addresses of the piece that have a page in the page table.
+    pub(super) fn mapped(&self, host: Range<u64>) -> Result<Vec<Range<u64>>, Errno> {
+        self.pagemap().mapped(host)
+    }
+
     /// The pages of the piece that were written to since they were protected.
     pub(super) fn written(&self, store: &Store) -> Result<Vec<Range<u64>>, Errno> {
         let mut written = Vec::new();

@@ -43,6 +43,7 @@ mod ops;
 mod pagemap;
 mod reservation;
 mod store;
+mod touched;
 mod transfer;
 mod uffd;
 mod units;

@@ -1,4 +1,4 @@
-//! Which pages were written to: `PAGEMAP_SCAN` on this process.
+//! Which pages were written to, and which are mapped: `PAGEMAP_SCAN` on this process.
 //!
 //! The mark that write protection leaves in a page-table entry tells a page that was not written to since. Where writes are noted
 //! (userfaultfd's `WP_ASYNC`), the kernel takes the mark away by itself when a write comes.
@@ -37,15 +37,17 @@ impl Pagemap {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let opened = rustix::fs::open("/proc/self/pagemap", flags, Mode::empty());
         let pagemap = opened.map(|fd| Pagemap { fd });
-        let asked =
-            pagemap.and_then(|pagemap| pagemap.scan(0..0, &mut [], WRITTEN).map(|_| pagemap));
+        let asked = pagemap.and_then(|pagemap| {
+            let found = pagemap.scan(0..0, &mut [], WRITTEN, WRITTEN);
+            found.map(|_| pagemap)
+        });
         asked.map_err(|source| MemoryError::Pagemap { source })
     }
 
     /// The parts of a range of host addresses, whole pages, that do not carry the mark of write protection. Absent pages may be among
     /// them. The kernel is twice as fast if it is asked for nothing else.
     pub(super) fn unmarked(&self, host: Range<u64>) -> Result<Vec<Range<u64>>, Errno> {
-        let found = self.walk(host, WRITTEN)?.into_iter();
+        let found = self.walk(host, WRITTEN, WRITTEN)?.into_iter();
         Ok(found.map(|(run, _)| run).collect())
     }
 
@@ -54,14 +56,25 @@ impl Pagemap {
         &self,
         host: Range<u64>,
     ) -> Result<Vec<(Range<u64>, bool)>, Errno> {
-        let found = self.walk(host, WRITTEN | PRESENT)?.into_iter();
+        let found = self.walk(host, WRITTEN, WRITTEN | PRESENT)?.into_iter();
         Ok(found
             .map(|(run, categories)| (run, categories & PRESENT != 0))
             .collect())
     }
 
-    /// The runs of pages without the mark, with those of `categories` that they are in.
-    fn walk(&self, host: Range<u64>, categories: u64) -> Result<Vec<(Range<u64>, u64)>, Errno> {
+    /// The parts of a range of host addresses, whole pages, that have a page in the page table.
+    pub(super) fn mapped(&self, host: Range<u64>) -> Result<Vec<Range<u64>>, Errno> {
+        let found = self.walk(host, PRESENT, PRESENT)?.into_iter();
+        Ok(found.map(|(run, _)| run).collect())
+    }
+
+    /// The runs of pages of a category, with those of `categories` that they are in.
+    fn walk(
+        &self,
+        host: Range<u64>,
+        category: u64,
+        categories: u64,
+    ) -> Result<Vec<(Range<u64>, u64)>, Errno> {
         const EMPTY: raw::page_region = raw::page_region {
             start: 0,
             end: 0,
@@ -71,7 +84,7 @@ impl Pagemap {
         let mut found: Vec<(Range<u64>, u64)> = Vec::new();
         let mut at = host.start;
         while at < host.end {
-            let (count, walked) = self.scan(at..host.end, &mut regions, categories)?;
+            let (count, walked) = self.scan(at..host.end, &mut regions, category, categories)?;
             for region in regions.iter().take(count) {
                 match found.last_mut() {
                     Some((last, same))
@@ -95,6 +108,7 @@ impl Pagemap {
         &self,
         host: Range<u64>,
         regions: &mut [raw::page_region],
+        category: u64,
         categories: u64,
     ) -> Result<(usize, u64), Errno> {
         let argument = raw::pm_scan_arg {
@@ -107,7 +121,7 @@ impl Pagemap {
             vec_len: regions.len() as u64,
             max_pages: 0,
             category_inverted: 0,
-            category_mask: WRITTEN,
+            category_mask: category,
             category_anyof_mask: 0,
             return_mask: categories,
         };

@@ -65,6 +65,10 @@ pub struct Pages {
     pub supplied_ahead: u64,
     /// Those of them whose reader never came as far as they reach.
     pub ahead_in_vain: u64,
+    /// Pages that came ahead, zeros included, of which is known whether they were used: all in a run with a heat map, else none.
+    pub ahead_judged: u64,
+    /// Those of them that never were.
+    pub ahead_unused: u64,
 }
 
 /// The limit on pages of VMOs (`--memory`), and what was done to keep it.
@@ -156,6 +160,13 @@ impl Display for Report {
             pages.ahead_in_vain
         );
         row("pages supplied", &supplied)?;
+        if pages.ahead_judged > 0 {
+            let unused = format!(
+                "{} of {} that came ahead",
+                pages.ahead_unused, pages.ahead_judged
+            );
+            row("pages never used", &unused)?;
+        }
         let reclaim = &self.reclaim;
         let pages = |pages: u64| Bytes(pages.saturating_mul(PAGE_SIZE));
         let most = format!(
@@ -334,6 +345,8 @@ mod tests {
                 supplied_demand: 9,
                 supplied_ahead: 55,
                 ahead_in_vain: 7,
+                ahead_judged: 60,
+                ahead_unused: 4,
             },
             reclaim: Reclaim {
                 limit_pages: Some(16_384),
@@ -375,6 +388,7 @@ time to first user instruction  12.35 ms (9.00 ms of it in the run)
 wall time                       1.234 s
 page requests                   5 for 9 pages
 pages supplied                  64 (9 asked for, 55 ahead, 7 in vain)
+pages never used                4 of 60 that came ahead
 most pages of VMOs              64 MiB counted, 63 MiB seen
 limit on pages of VMOs          64 MiB
 pages evicted                   1000 (3 more were written to)

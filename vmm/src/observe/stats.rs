@@ -79,6 +79,8 @@ pub struct Stats {
     supplied_demand: AtomicU64,
     supplied_ahead: AtomicU64,
     in_vain: AtomicU64,
+    judged: AtomicU64,
+    unused: AtomicU64,
 }
 
 /// One vCPU's counters. Two vCPUs share no cache line, nor a pair that the processor fetches together.
@@ -125,6 +127,8 @@ impl Stats {
             supplied_demand: AtomicU64::new(0),
             supplied_ahead: AtomicU64::new(0),
             in_vain: AtomicU64::new(0),
+            judged: AtomicU64::new(0),
+            unused: AtomicU64::new(0),
         }
     }
 
@@ -162,6 +166,12 @@ impl Stats {
     pub fn supplied(&self, demand: u64, ahead: u64) {
         add(&self.supplied_demand, demand);
         add(&self.supplied_ahead, ahead);
+    }
+
+    /// Pages that came ahead were used before they went, or never.
+    pub fn judged(&self, pages: u64, used: bool) {
+        add(&self.judged, pages);
+        add(&self.unused, if used { 0 } else { pages });
     }
 
     /// A fault of this vCPU was resolved so long after its exit.
@@ -224,6 +234,8 @@ impl Stats {
                 supplied_demand: self.supplied_demand.load(Relaxed),
                 supplied_ahead: self.supplied_ahead.load(Relaxed),
                 ahead_in_vain: self.in_vain.load(Relaxed),
+                ahead_judged: self.judged.load(Relaxed),
+                ahead_unused: self.unused.load(Relaxed),
             },
             reclaim,
             faults: self.faults(),
@@ -307,6 +319,8 @@ mod tests {
         stats.page_request(1);
         stats.page_request(16);
         stats.supplied(17, 3);
+        stats.judged(1, true);
+        stats.judged(2, false);
         stats.first_user_instruction();
         let report = stats.report(Vec::new(), Reclaim::default(), false);
         let fault = report
@@ -330,7 +344,9 @@ mod tests {
                 requested: 17,
                 supplied_demand: 17,
                 supplied_ahead: 3,
-                ahead_in_vain: 0
+                ahead_in_vain: 0,
+                ahead_judged: 3,
+                ahead_unused: 2,
             }
         );
         assert!(report.times.first_user_instruction_since_run_ns.unwrap() <= report.times.wall_ns);

@@ -8,10 +8,12 @@
 
 mod bench;
 mod ends;
+mod heatmap;
 mod hosts;
 mod programs;
 mod rust;
 mod stats;
+mod trace;
 
 use std::{
     ffi::OsStr,

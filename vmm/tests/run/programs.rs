@@ -74,6 +74,30 @@ global_asm!(
     "syscall",
     "3: .fill 512, 1, 46",
     "program_late_reader_end:",
+    // Reads `data` from its end on, every third page.
+    "program_stepper:",
+    "mov rbx, rdi",
+    "mov eax, {map}",
+    "mov edi, [rbx + {vmar}]",
+    "mov esi, 1",
+    "xor edx, edx",
+    "mov r10d, [rbx + {data}]",
+    "xor r8d, r8d",
+    "mov r9d, {length}",
+    "lea r12, [rsp - 8]",
+    "syscall",
+    "mov r14, [rsp - 8]",
+    "lea r13, [r14 + {late}]",
+    "mov r15d, 600",
+    "2:",
+    "mov al, [r13]",
+    "sub r13, 3 * 4096",
+    "dec r15d",
+    "jnz 2b",
+    "mov eax, {exit}",
+    "xor edi, edi",
+    "syscall",
+    "program_stepper_end:",
     ".popsection",
     exit = const SyscallNumber::ProcessExit as u32,
     write = const SyscallNumber::DebugWrite as u32,
@@ -106,6 +130,7 @@ programs! {
     spin program_spin program_spin_end;
     chatter program_chatter program_chatter_end;
     late_reader program_late_reader program_late_reader_end;
+    stepper program_stepper program_stepper_end;
 }
 
 /// An ELF file of one segment, readable and executable.

@@ -36,6 +36,7 @@ mod vmar_tree;
 mod vmo;
 mod wait;
 mod wait_many;
+mod watch;
 
 use protocol::{PolicyAction, PolicyCondition};
 use zircon::JobPolicy;

@@ -6,6 +6,7 @@ mod memory;
 pub mod random;
 mod readers;
 mod tasks;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +16,7 @@ use protocol::GeneralRegs;
 use protocol::syscall::SyscallNumber as N;
 pub use protocol::{PAGE_SIZE, Rights, Status};
 pub use readers::{Reader, Via};
+pub use told::Told;
 use zircon::{
     Access, Completion, Exception, ExceptionKind, FaultOutcome, JobPolicy, Kernel, MappedRun,
     MemoryOp, MemoryOpId, MemoryResult, NewProcess, OpResult, Pages, ProcessId, SyscallOutcome,
@@ -93,9 +95,19 @@ pub struct TestMachine {
     pub limit: u64,
     /// Leaves out [`TestMachine::check`] after each call.
     pub unchecked: bool,
+    /// What those who watch were told; it is checked when the machine is dropped.
+    pub told: Told,
     results: BTreeMap<Token, OpResult>,
     parked: BTreeMap<Token, ThreadId>,
     next_scratch: u64,
+}
+
+impl Drop for TestMachine {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.told.check(&mut self.kernel);
+        }
+    }
 }
 
 impl TestMachine {
@@ -105,6 +117,7 @@ impl TestMachine {
 
     pub fn with_policy(policy: JobPolicy) -> Self {
         let mut kernel = Kernel::new(512);
+        kernel.watch();
         let main = kernel.create_process("test", policy).unwrap();
         let scratch = kernel.add_anonymous_vmo("scratch", SCRATCH_SIZE).unwrap();
         let run = MappedRun {
@@ -146,6 +159,7 @@ impl TestMachine {
             debug_events: 0,
             limit: u64::MAX,
             unchecked: false,
+            told: Told::default(),
             results: BTreeMap::new(),
             parked: BTreeMap::new(),
             next_scratch: SCRATCH,
@@ -406,7 +420,9 @@ impl TestMachine {
             Work::ProcessEnded { process, code } => self.processes_ended.push((process, code)),
             Work::DebugEvent => self.debug_events += 1,
             Work::DebugWrite(bytes) => self.output.extend(bytes),
+            Work::Tell(event) => self.told.take(event),
             Work::Free(vmo) => {
+                self.told.pages.remove(&vmo);
                 assert!(self.freed.insert(vmo), "{vmo:?} freed twice");
                 let uses = |(_, op): &(MemoryOpId, MemoryOp)| {
                     memory::touched(op).iter().any(|(id, ..)| *id == vmo)
