@@ -32,7 +32,7 @@ pub(super) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Run a program in a VM
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Check what this host offers; one line each, with the remedy
     Doctor,
     /// Measure faults and calls beside the least that they can cost on this host
@@ -223,7 +223,7 @@ mod tests {
             .map(OsString::from)
             .collect();
         match Cli::try_parse_from(stats::join_path(all))?.command {
-            Command::Run(args) => Ok(args),
+            Command::Run(args) => Ok(*args),
             other => panic!("{other:?}"),
         }
     }

@@ -95,7 +95,7 @@ fn obey(
     err: &mut dyn Write,
 ) -> Result<Exit, Failure> {
     match cli.command {
-        Command::Run(args) => run::run(args, host, err),
+        Command::Run(args) => run::run(*args, host, err),
         Command::Bench(args) => bench::bench(args, host, out, err),
         Command::Doctor => doctor::doctor(host, out),
         Command::Programs => programs::list(host.programs, out),
