@@ -37,7 +37,7 @@ impl Ground {
             figure(
                 "object core",
                 None,
-                Box::new(|| super::core::faults(&self.order())),
+                Box::new(|| super::core::faults(&shuffled(self.count, 7))),
             ),
             figure("reading the file", None, Box::new(|| self.reading())),
             figure(

@@ -86,7 +86,7 @@ fn one_figure_and_paths_that_cannot_be() {
     let (code, table, err) = bench(&["--json", "/nowhere/bench.json", "11"]);
     assert_eq!((code, table.as_str()), (Some(121), ""));
     assert!(err.contains("cannot write /nowhere/bench.json"), "{err}");
-    let (code, _, err) = bench(&["12"]);
+    let (code, _, err) = bench(&["13"]);
     assert_eq!(code, Some(120));
-    assert!(err.contains("there is no figure 12"), "{err}");
+    assert!(err.contains("there is no figure 13"), "{err}");
 }
