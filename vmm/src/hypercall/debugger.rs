@@ -10,9 +10,9 @@ use std::time::Duration;
 use protocol::{GeneralRegs, PAGE_SIZE, Status, USER_END};
 use zircon::{DebuggedThread, MemoryOp, MemoryResult, Pages, Running, ThreadId, VmoId};
 
-use super::report::in_protocol;
 use super::shared::Vm;
 use crate::machine::Registers;
+use crate::machine::in_protocol;
 
 /// How often a write is tried again while something is under way on its page, a millisecond apart.
 const TRIES: u32 = 100;

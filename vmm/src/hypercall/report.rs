@@ -1,13 +1,13 @@
 //! The report of an exception that nobody handles.
 
-use protocol::{GeneralRegs, Status};
+use protocol::Status;
 use zircon::{Exception, ExceptionKind, Kernel, ThreadId};
 
 use super::mailbox::Call;
 use super::shared::{Vm, lock};
 use super::work::Mine;
 use crate::debug::Crash;
-use crate::machine::Registers;
+use crate::machine::{Registers, in_machine, in_protocol};
 use crate::outcome::End;
 
 impl Vm {
@@ -68,55 +68,6 @@ impl Vm {
             Call::Open(_, registers) => Some(*registers),
             Call::Answered(_) | Call::Restart(_) => None,
         }
-    }
-}
-
-/// A supervisor's registers as the machine's.
-pub(super) fn in_machine(r: &GeneralRegs) -> Registers {
-    Registers {
-        rax: r.rax,
-        rbx: r.rbx,
-        rcx: r.rcx,
-        rdx: r.rdx,
-        rsi: r.rsi,
-        rdi: r.rdi,
-        rsp: r.rsp,
-        rbp: r.rbp,
-        r8: r.r8,
-        r9: r.r9,
-        r10: r.r10,
-        r11: r.r11,
-        r12: r.r12,
-        r13: r.r13,
-        r14: r.r14,
-        r15: r.r15,
-        rip: r.rip,
-        rflags: r.rflags,
-    }
-}
-
-/// The machine's registers as a supervisor sees them, without segment bases.
-pub(super) fn in_protocol(r: &Registers) -> GeneralRegs {
-    GeneralRegs {
-        rax: r.rax,
-        rbx: r.rbx,
-        rcx: r.rcx,
-        rdx: r.rdx,
-        rsi: r.rsi,
-        rdi: r.rdi,
-        rbp: r.rbp,
-        rsp: r.rsp,
-        r8: r.r8,
-        r9: r.r9,
-        r10: r.r10,
-        r11: r.r11,
-        r12: r.r12,
-        r13: r.r13,
-        r14: r.r14,
-        r15: r.r15,
-        rip: r.rip,
-        rflags: r.rflags,
-        ..GeneralRegs::default()
     }
 }
 

@@ -15,12 +15,14 @@ use zircon::{ExceptionKind, OpResult, SyscallOutcome, ThreadId};
 use super::fault::{KnownCode, Puzzle};
 use super::mailbox::Item;
 use super::operands::OperandDecoder;
-use super::report::{describe, in_machine, in_protocol};
+use super::report::describe;
 use super::shared::{Vm, lock};
 use super::slots::Slots;
 use super::spaces::Acknowledged;
 use super::work::{Mine, Parked};
-use crate::machine::{Exit, Injection, Left, MachineError, Registers, Vcpu};
+use crate::machine::{
+    Exit, Injection, Left, MachineError, Registers, Vcpu, in_machine, in_protocol,
+};
 use crate::observe::{Event, ExitKind, on_vcpu};
 use crate::outcome::End;
 

@@ -5,11 +5,13 @@
 //! one `iretq` of the kernel's, for which the frame is put on its stack.
 
 use kvm_bindings::kvm_regs;
+use protocol::GeneralRegs;
 use protocol::boot::{USER_CS, USER_SS};
 use protocol::vcpu::{STACK_TOP, ThreadContext, register, state};
 
 use super::{MachineError, Vcpu};
 use crate::machine::area::area_base;
+use crate::machine::{in_machine, in_protocol};
 
 /// Bytes of the x87 and SSE state at the start of KVM's `kvm_xsave`, in fxsave form.
 const FX_SIZE: usize = 512;
@@ -33,14 +35,18 @@ impl Vcpu {
     pub fn save_thread(&mut self, slot: u32, left: Left) -> Result<(), MachineError> {
         let r = *self.registers();
         let mut context = self.area.context(slot)?;
-        context.registers = [
-            r.rax, r.rcx, r.rdx, r.rbx, r.rsp, r.rbp, r.rsi, r.rdi, r.r8, r.r9, r.r10, r.r11,
-            r.r12, r.r13, r.r14, r.r15,
-        ];
-        (context.rip, context.rflags) = match left {
+        let (rip, rflags) = match left {
             Left::Instruction => (r.rip, r.rflags),
             Left::Syscall => (r.rcx, r.r11),
         };
+        let (fs_base, gs_base) = (context.fs_base, context.gs_base);
+        context.set_general_regs(&GeneralRegs {
+            rip,
+            rflags,
+            fs_base,
+            gs_base,
+            ..in_protocol(&r)
+        });
         self.area.set_context(slot, &context)
     }
 
@@ -143,42 +149,5 @@ impl Vcpu {
 
 /// A context's general registers as the machine's.
 fn general(context: &ThreadContext) -> kvm_regs {
-    let [
-        rax,
-        rcx,
-        rdx,
-        rbx,
-        rsp,
-        rbp,
-        rsi,
-        rdi,
-        r8,
-        r9,
-        r10,
-        r11,
-        r12,
-        r13,
-        r14,
-        r15,
-    ] = context.registers;
-    kvm_regs {
-        rax,
-        rbx,
-        rcx,
-        rdx,
-        rsi,
-        rdi,
-        rsp,
-        rbp,
-        r8,
-        r9,
-        r10,
-        r11,
-        r12,
-        r13,
-        r14,
-        r15,
-        rip: context.rip,
-        rflags: context.rflags,
-    }
+    in_machine(&context.general_regs())
 }
