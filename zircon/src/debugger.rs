@@ -171,6 +171,12 @@ impl Kernel {
         self.hold_or_let_go(id);
     }
 
+    /// Whether a thread's trap flag is set, and a debugger's: the program learns nothing of it, and cannot change it.
+    pub(crate) fn is_stepped(&self, id: ThreadId) -> bool {
+        let thread = self.threads.get(&id);
+        thread.is_some_and(|thread| matches!(thread.step, Step::Set | Step::Leftover))
+    }
+
     /// A thread stands: what was to be done about its trap flag is.
     pub(crate) fn settle_step(&mut self, id: ThreadId) {
         let Some(thread) = self.threads.get_mut(&id) else {

@@ -306,7 +306,11 @@ impl Kernel {
         if size < GeneralRegs::SIZE as u64 {
             return Err(Status::BUFFER_TOO_SMALL);
         }
-        let bytes = self.stopped_registers(id)?.to_bytes();
+        let mut registers = self.stopped_registers(id)?;
+        if self.is_stepped(id) {
+            registers.rflags &= !SINGLE_STEP;
+        }
+        let bytes = registers.to_bytes();
         let body = self.copy_out(caller.process, buffer, &bytes, Undo::Nothing);
         self.begin(caller, body, Vec::new())
     }
@@ -340,6 +344,9 @@ impl Kernel {
         let bytes = bytes.try_into().map_err(|_| Status::INTERNAL)?;
         let mut new = GeneralRegs::from_bytes(bytes);
         new.rflags &= USER_FLAGS;
+        if self.is_stepped(id) {
+            new.rflags |= SINGLE_STEP;
+        }
         self.set_stopped_registers(id, new)?;
         OK
     }

@@ -164,6 +164,25 @@ fn a_step_is_the_debuggers_until_it_is_taken_back() {
     assert!(!is_set(&m, id) && m.exceptions.is_empty());
 }
 
+#[test]
+fn a_step_is_not_the_programs_to_see_or_to_change() {
+    let mut m = TestMachine::new();
+    let (handle, id) = thread(&mut m);
+    let token = suspend(&mut m, handle).unwrap();
+    debug(&mut m, Running::Nobody);
+    step(&mut m, id, true);
+    let buffer = m.alloc(GeneralRegs::SIZE as u64);
+    let args = [handle.into(), 0, buffer, GeneralRegs::SIZE as u64];
+    assert_eq!(m.call(N::ThreadReadState, &args), Status::OK);
+    let bytes = m.peek(buffer, GeneralRegs::SIZE as u64);
+    let seen = GeneralRegs::from_bytes(bytes.as_slice().try_into().unwrap());
+    assert_eq!(seen.rflags & SINGLE_STEP, 0);
+    assert_eq!(m.call(N::ThreadWriteState, &args), Status::OK);
+    m.handle_close(token).unwrap();
+    debug(&mut m, Running::All);
+    assert!(is_set(&m, id));
+}
+
 /// The thread waits in a call that cannot be dropped, with the flag set, when the debugger leaves.
 #[test]
 fn a_step_that_is_left_behind_never_happened() {
