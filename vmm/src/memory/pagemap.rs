@@ -38,61 +38,40 @@ impl Pagemap {
         let opened = rustix::fs::open("/proc/self/pagemap", flags, Mode::empty());
         let pagemap = opened.map(|fd| Pagemap { fd });
         let asked = pagemap.and_then(|pagemap| {
-            let found = pagemap.scan(0..0, &mut [], WRITTEN, WRITTEN);
+            let found = pagemap.scan(0..0, &mut [], WRITTEN);
             found.map(|_| pagemap)
         });
         asked.map_err(|source| MemoryError::Pagemap { source })
     }
 
-    /// The parts of a range of host addresses, whole pages, that do not carry the mark of write protection. Absent pages may be among
-    /// them. The kernel is twice as fast if it is asked for nothing else.
+    /// The parts of a range of host addresses, whole pages, that do not carry the mark of write protection. Absent pages are among them,
+    /// and those that are in memory but not in the page table. That is so only if the kernel is asked for nothing else: some kernels leave pages
+    /// out of the page table aside when they are asked for more. It is also twice as fast.
     pub(super) fn unmarked(&self, host: Range<u64>) -> Result<Vec<Range<u64>>, Errno> {
-        let found = self.walk(host, WRITTEN, WRITTEN)?.into_iter();
-        Ok(found.map(|(run, _)| run).collect())
-    }
-
-    /// Likewise, each part with whether its pages are mapped. Others are absent, or just not in memory.
-    pub(super) fn unmarked_and_mapped(
-        &self,
-        host: Range<u64>,
-    ) -> Result<Vec<(Range<u64>, bool)>, Errno> {
-        let found = self.walk(host, WRITTEN, WRITTEN | PRESENT)?.into_iter();
-        Ok(found
-            .map(|(run, categories)| (run, categories & PRESENT != 0))
-            .collect())
+        self.find(host, WRITTEN)
     }
 
     /// The parts of a range of host addresses, whole pages, that have a page in the page table.
     pub(super) fn mapped(&self, host: Range<u64>) -> Result<Vec<Range<u64>>, Errno> {
-        let found = self.walk(host, PRESENT, PRESENT)?.into_iter();
-        Ok(found.map(|(run, _)| run).collect())
+        self.find(host, PRESENT)
     }
 
-    /// The runs of pages of a category, with those of `categories` that they are in.
-    fn walk(
-        &self,
-        host: Range<u64>,
-        category: u64,
-        categories: u64,
-    ) -> Result<Vec<(Range<u64>, u64)>, Errno> {
+    /// The runs of pages of a category.
+    fn find(&self, host: Range<u64>, category: u64) -> Result<Vec<Range<u64>>, Errno> {
         const EMPTY: raw::page_region = raw::page_region {
             start: 0,
             end: 0,
             categories: 0,
         };
         let mut regions = [EMPTY; REGIONS];
-        let mut found: Vec<(Range<u64>, u64)> = Vec::new();
+        let mut found: Vec<Range<u64>> = Vec::new();
         let mut at = host.start;
         while at < host.end {
-            let (count, walked) = self.scan(at..host.end, &mut regions, category, categories)?;
+            let (count, walked) = self.scan(at..host.end, &mut regions, category)?;
             for region in regions.iter().take(count) {
                 match found.last_mut() {
-                    Some((last, same))
-                        if last.end == region.start && *same == region.categories =>
-                    {
-                        last.end = region.end;
-                    }
-                    _ => found.push((region.start..region.end, region.categories)),
+                    Some(last) if last.end == region.start => last.end = region.end,
+                    _ => found.push(region.start..region.end),
                 }
             }
             if walked <= at {
@@ -109,7 +88,6 @@ impl Pagemap {
         host: Range<u64>,
         regions: &mut [raw::page_region],
         category: u64,
-        categories: u64,
     ) -> Result<(usize, u64), Errno> {
         let argument = raw::pm_scan_arg {
             size: size_of::<raw::pm_scan_arg>() as u64,
@@ -123,7 +101,7 @@ impl Pagemap {
             category_inverted: 0,
             category_mask: category,
             category_anyof_mask: 0,
-            return_mask: categories,
+            return_mask: category,
         };
         // SAFETY: `Scan` describes PAGEMAP_SCAN, and the vector that it names is alive and exclusive.
         unsafe { ioctl(&self.fd, Scan(argument)) }

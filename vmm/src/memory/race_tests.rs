@@ -321,3 +321,36 @@ fn a_freeze_is_one_moment_for_all_writers() {
     });
     assert_eq!(memory.resident_total(), 2 * PAIRS * PAGE_SIZE);
 }
+
+/// A page that was written to counts as written wherever it is: in the page table, or in its file only.
+#[test]
+fn a_written_page_out_of_the_page_table_is_not_evicted() {
+    let memory = memory(1);
+    let vmo = VmoId(1);
+    let writes = Writes::Noted;
+    let storage = Storage {
+        writes,
+        ..Storage::of(8)
+    };
+    memory.create(vmo, storage).unwrap();
+    let content = vec![1; PAGE_SIZE as usize];
+    for page in 0..6 {
+        assert_eq!(memory.supply(vmo, page, &content), DONE);
+    }
+    // 1 and 2 are written to and stay, 3 and 4 are and leave the page table, 5 leaves it unwritten.
+    for page in 1..5 {
+        assert!(put(host(&memory, vmo, page), 0, 77));
+    }
+    memory.unmap(pages(vmo, 3, 3));
+    let evicted = memory.perform(&MemoryOp::Evict(pages(vmo, 0, 8)));
+    let MemoryResult::Written(runs) = evicted else {
+        panic!("{evicted:?}");
+    };
+    assert_eq!(runs.into_iter().flatten().collect::<Vec<_>>(), [1, 2, 3, 4]);
+    for page in 1..5 {
+        assert_eq!(values(&read_page(&memory, vmo, page).unwrap())[0], 77);
+    }
+    for page in [0, 5] {
+        assert_eq!(read_page(&memory, vmo, page), None, "page {page}");
+    }
+}

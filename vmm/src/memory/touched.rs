@@ -20,6 +20,8 @@ impl Memory {
 
     fn try_unmap(&self, pages: Pages) -> Result<(), OpError> {
         let window = self.window(pages.vmo)?;
+        // Nobody makes a view of it meanwhile.
+        let _alone = window.map_alone();
         let runs = window.placed(pages.first, pages.count)?;
         // In a view a page of the VMO's own lies in the page table only.
         for piece in window.pieces(&runs).iter().filter(|it| it.view.is_none()) {
