@@ -167,7 +167,6 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
         vm.stop(End::Interrupted);
         finished.map_err(Error::Events)
     });
-    drop(answering);
     finished?;
     if !vm.shut_down(PATIENCE) {
         log::warn!("a read of the host still waits; it is left behind");
@@ -202,6 +201,8 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
         End::Exception(report) => End::Exception(report + &backtrace(&vm, &config.program)),
         end => end,
     };
+    // Core and back-trace read memory whose pages may just be going.
+    drop(answering);
     let recorded = recording.map_or(Vec::new(), Recording::finish);
     Ok(Outcome {
         end,

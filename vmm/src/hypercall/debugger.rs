@@ -168,7 +168,7 @@ fn parts(address: u64, length: usize) -> impl Iterator<Item = (u64, std::ops::Ra
 }
 
 /// The registers of a thread in a system call, as ring 3 has them behind it.
-fn in_ring_3(registers: &Registers) -> GeneralRegs {
+pub(super) fn in_ring_3(registers: &Registers) -> GeneralRegs {
     let mut general = in_protocol(registers);
     if general.rip >= USER_END {
         (general.rip, general.rflags) = (general.rcx, general.r11);

@@ -107,8 +107,12 @@ impl State {
     /// Whether `thread` is to wait, and all other items make threads that wait go on.
     pub fn only_parks(&self, thread: ThreadId) -> bool {
         let parks = |item: &Item| matches!(item, Item::Park(parked) if *parked == thread);
+        let goes_on = |item: &Item| item.goes_on().is_some_and(|(it, _)| it == thread);
+        let mut before = self.items.iter().take_while(|item| !parks(item));
         let mut others = self.items.iter().filter(|item| !parks(item));
-        self.items.iter().any(parks) && others.all(|item| item.goes_on().is_some())
+        self.items.iter().any(parks)
+            && !before.any(goes_on)
+            && others.all(|item| item.goes_on().is_some())
     }
 
     /// What comes next for a vCPU whose current thread is to wait.
@@ -224,6 +228,8 @@ mod tests {
         ] {
             assert!(!posted([park(), other]).only_parks(CURRENT));
         }
+        // What comes before the order to park does not end that wait.
+        assert!(!posted([Item::Resume(CURRENT), park()]).only_parks(CURRENT));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use protocol::vcpu::register;
 use protocol::{Status, USER_END};
 use zircon::{ExceptionKind, OpResult, SyscallOutcome, ThreadId};
 
+use super::debugger::in_ring_3;
 use super::fault::{KnownCode, Puzzle};
 use super::mailbox::Item;
 use super::operands::OperandDecoder;
@@ -20,9 +21,7 @@ use super::shared::{Vm, lock};
 use super::slots::Slots;
 use super::spaces::Acknowledged;
 use super::work::{Mine, Parked};
-use crate::machine::{
-    Exit, Injection, Left, MachineError, Registers, Vcpu, in_machine, in_protocol,
-};
+use crate::machine::{Exit, Injection, Left, MachineError, Registers, Vcpu, in_machine};
 use crate::observe::{Event, ExitKind, on_vcpu};
 use crate::outcome::End;
 
@@ -52,6 +51,8 @@ pub(crate) struct Runner {
     pub(super) slots: Slots,
     /// Links were posted that the guest may not have written yet.
     pub(super) linking: bool,
+    /// The current thread made a system call, and has not left the way of it since: its registers are in the vCPU only.
+    calling: bool,
 }
 
 impl Runner {
@@ -65,6 +66,7 @@ impl Runner {
             known_code: KnownCode::default(),
             slots: Slots::new(),
             linking: false,
+            calling: false,
         }
     }
 
@@ -91,12 +93,13 @@ impl Runner {
             return;
         }
         let current = self.vcpu.area().current_slot().ok().flatten();
-        let running = in_protocol(self.vcpu.registers());
+        let running = in_ring_3(self.vcpu.registers());
+        let in_vcpu = self.calling || self.vcpu.registers().rip < USER_END;
         for (thread, slot) in self.slots.iter() {
             let saved = self.vcpu.area().context(slot);
             let registers = match (current == Some(slot), saved) {
                 // In ring 0 its registers are where the guest kernel saved them.
-                (true, _) if running.rip < USER_END => running,
+                (true, _) if in_vcpu => running,
                 (_, Ok(context)) => context.general_regs(),
                 (_, Err(_)) => continue,
             };
@@ -110,6 +113,7 @@ impl Runner {
             self.vm.note(Event::Enter);
             let exit = self.vcpu.run()?;
             let since = Instant::now();
+            self.calling = false;
             self.vm.stats.exit(self.index, kind(&exit));
             self.vm.note(Event::Exit(kind(&exit)));
             if self.linking && self.slots.is_settled(self.vcpu.area())? {
@@ -117,7 +121,10 @@ impl Runner {
                 lock(&self.vm.spaces).links_written(self.index);
             }
             match exit {
-                Exit::Syscall => self.on_syscall()?,
+                Exit::Syscall => {
+                    self.calling = true;
+                    self.on_syscall()?;
+                }
                 Exit::KernelCall(call) => {
                     self.on_kernel_call(call, since)?;
                     self.deliver()?;
@@ -209,6 +216,7 @@ impl Runner {
             self.syscall(thread, &registers)?
         };
         if self.switch(Left::Syscall)? {
+            self.calling = false;
             return Ok(());
         }
         let drain = self.deliver_urgent()?;

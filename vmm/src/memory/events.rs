@@ -69,7 +69,9 @@ impl Memory {
     /// What the kernel says. Who waits may go on waiting then, until the page is there.
     pub fn release(&self, vmo: VmoId, page: u64) -> Result<(), MemoryError> {
         let window = self.window(vmo)?;
-        let Some(chunk) = window.find(page) else {
+        // An event may be older than the VMO that has its addresses now.
+        let events = window.watching() == Watching::Events;
+        let Some(chunk) = window.find(page).filter(|_| events) else {
             return Ok(());
         };
         let run = Run::clip(chunk, page..page + 1);
