@@ -66,7 +66,7 @@ impl Kernel {
     /// A [`Work::Flush`] was carried out.
     pub fn flush_done(&mut self, now: i64, token: Token) {
         self.now = now;
-        if let Some(Body::Flush(flushing)) = self.ops.get_mut(&token).map(|op| &mut op.body) {
+        if let Some(Body::Flush(flushing)) = self.ops.get_mut(token).map(|op| &mut op.body) {
             flushing.ranges.pop();
             flushing.asked = false;
             self.wake(token);

@@ -127,7 +127,7 @@ impl Kernel {
         }
         for token in woken {
             // It may not sleep yet, but wait for the page of its word.
-            if let Some(waiting) = self.ops.get(&token).map(|op| op.waiting) {
+            if let Some(waiting) = self.ops.get(token).map(|op| op.waiting) {
                 self.unregister(token, waiting);
             }
             self.wake(token);

@@ -28,6 +28,7 @@ use crate::resource::{Bti, Iommu, Resource};
 use crate::room::Room;
 use crate::signals::Event;
 use crate::suspend::SuspendToken;
+use crate::table::Table;
 use crate::task::Thread;
 use crate::vmar::Vmar;
 use crate::vmo::Vmo;
@@ -84,8 +85,8 @@ pub struct Kernel {
     pub(crate) threads: BTreeMap<ThreadId, Thread>,
     pub(crate) vmars: BTreeMap<VmarId, Vmar>,
     pub(crate) vmos: BTreeMap<VmoId, Vmo>,
-    pub(crate) ops: BTreeMap<Token, Op>,
-    pub(crate) memory: BTreeMap<MemoryOpId, InFlight>,
+    pub(crate) ops: Table<Token, Box<Op>>,
+    pub(crate) memory: Table<MemoryOpId, InFlight>,
     pub(crate) futexes: BTreeMap<(ProcessId, u64), VecDeque<Token>>,
     pub(crate) timers: BTreeSet<(i64, Token)>,
     pub(crate) ready: VecDeque<Token>,
@@ -180,8 +181,8 @@ impl Kernel {
             threads: BTreeMap::new(),
             vmars: BTreeMap::new(),
             vmos: BTreeMap::new(),
-            ops: BTreeMap::new(),
-            memory: BTreeMap::new(),
+            ops: Table::default(),
+            memory: Table::default(),
             futexes: BTreeMap::new(),
             timers: BTreeSet::new(),
             ready: VecDeque::new(),
@@ -276,7 +277,7 @@ impl Kernel {
         while let Some(&(deadline, token)) = self.timers.first().filter(|(at, _)| *at <= now) {
             self.timers.remove(&(deadline, token));
             // A futex's queue tells who was woken: the waiter leaves it itself.
-            let waiting = self.ops.get(&token).map(|op| op.waiting);
+            let waiting = self.ops.get(token).map(|op| op.waiting);
             if let Some(waiting) = waiting.filter(|w| !matches!(w, Waiting::Futex(..))) {
                 self.unregister(token, waiting);
             }

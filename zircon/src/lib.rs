@@ -87,6 +87,7 @@ mod source;
 mod stream_size;
 mod supply;
 mod suspend;
+mod table;
 mod task;
 mod task_info;
 mod transfer;

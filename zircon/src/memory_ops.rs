@@ -146,7 +146,7 @@ impl Kernel {
             count: run.end - run.start,
         };
         let op = self.emit(token, MemoryOp::Decommit { pages, inherited });
-        if let Some(flight) = self.memory.get_mut(&op) {
+        if let Some(flight) = self.memory.get_mut(op) {
             flight.drops = drops;
             self.room.leave(drops);
         }
@@ -155,7 +155,7 @@ impl Kernel {
     /// A memory operation ended: its pages are what they are now, and whoever waited looks again.
     pub fn memory_done(&mut self, now: i64, id: MemoryOpId, result: MemoryResult) {
         self.now = now;
-        let Some(flight) = self.memory.remove(&id) else {
+        let Some(flight) = self.memory.remove(id) else {
             return;
         };
         let InFlight {
@@ -222,7 +222,7 @@ impl Kernel {
             }
             _ => {}
         }
-        if let Some(op) = token.and_then(|token| self.ops.get_mut(&token)) {
+        if let Some(op) = token.and_then(|token| self.ops.get_mut(token)) {
             op.reply = Some(result);
         }
         if let Some(token) = token {

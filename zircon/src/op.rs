@@ -138,6 +138,11 @@ pub(crate) type StepResult = Result<Step, Status>;
 pub(crate) const OK: StepResult = Ok(Step::Done(0));
 
 impl Op {
+    /// Whether its own memory operation is under way.
+    fn is_in_memory(&self) -> bool {
+        self.waiting == Waiting::Memory && self.reply.is_none()
+    }
+
     /// Takes the reply of the operation's memory operation: `None` if there was none.
     pub fn take_reply(&mut self) -> Result<Option<MemoryResult>, Status> {
         match self.reply.take() {
@@ -160,7 +165,7 @@ impl Kernel {
             self.hold(vmo);
         }
         let token = Token(self.next_id());
-        let op = Op {
+        let op = Box::new(Op {
             thread,
             body,
             waiting: Waiting::Nothing,
@@ -168,12 +173,12 @@ impl Kernel {
             error: None,
             deadline,
             holds,
-        };
+        });
         self.advance(token, op).ok_or(token)
     }
 
     /// Runs an operation until it ends or waits.
-    fn advance(&mut self, token: Token, mut op: Op) -> Option<OpResult> {
+    fn advance(&mut self, token: Token, mut op: Box<Op>) -> Option<OpResult> {
         loop {
             match self.step(token, &mut op) {
                 Ok(Step::Become(body)) => op.body = body,
@@ -190,8 +195,8 @@ impl Kernel {
                     }
                     return None;
                 }
-                Ok(Step::Done(value)) => return Some(self.end(token, op, Ok(value))),
-                Err(status) => return Some(self.end(token, op, Err(status))),
+                Ok(Step::Done(value)) => return Some(self.end(token, &op, Ok(value))),
+                Err(status) => return Some(self.end(token, &op, Err(status))),
             }
         }
     }
@@ -236,8 +241,8 @@ impl Kernel {
     }
 
     /// An operation is over: gives back what it holds and says how it ended.
-    fn end(&mut self, token: Token, op: Op, result: Result<u64, Status>) -> OpResult {
-        self.forget_deadline(token, &op);
+    fn end(&mut self, token: Token, op: &Op, result: Result<u64, Status>) -> OpResult {
+        self.forget_deadline(token, op);
         self.abandon_request(token, &op.body);
         for &vmo in &op.holds {
             self.release(vmo);
@@ -298,7 +303,7 @@ impl Kernel {
     /// Wakes what a page source resolved.
     pub(crate) fn wake_all(&mut self, woken: Vec<crate::source::Woken>) {
         for (token, error) in woken {
-            if let Some(op) = self.ops.get_mut(&token) {
+            if let Some(op) = self.ops.get_mut(token) {
                 op.error = op.error.or(error);
             }
             self.wake(token);
@@ -317,11 +322,7 @@ impl Kernel {
     fn run_woken(&mut self) {
         while let Some(token) = self.ready.pop_front() {
             // An operation whose own memory operation is under way looks again when that ends.
-            let waits_for_memory = |op: &Op| op.waiting == Waiting::Memory && op.reply.is_none();
-            if self.ops.get(&token).is_none_or(waits_for_memory) {
-                continue;
-            }
-            let Some(mut op) = self.ops.remove(&token) else {
+            let Some(mut op) = self.ops.remove_if(token, |op| !op.is_in_memory()) else {
                 continue;
             };
             self.forget_deadline(token, &op);
@@ -351,7 +352,7 @@ impl Kernel {
     /// Ends an operation because its thread ends. Nothing is reported; a memory operation under way goes on, and so does an
     /// operation that has begun to change which pages are there, or that keeps storage until page tables have forgotten it.
     pub(crate) fn cancel(&mut self, token: Token) {
-        if let Some(op) = self.ops.get_mut(&token)
+        if let Some(op) = self.ops.get_mut(token)
             && matches!(
                 op.body,
                 Body::CreateChild(_)
@@ -367,7 +368,7 @@ impl Kernel {
             op.thread = None;
             return;
         }
-        let Some(op) = self.ops.remove(&token) else {
+        let Some(op) = self.ops.remove(token) else {
             return;
         };
         self.unregister(token, op.waiting);

@@ -77,7 +77,7 @@ impl Kernel {
 
     /// Puts down what an operation that waits for signals has seen, and wakes it.
     fn see(&mut self, token: crate::ids::Token, id: ObserverId, signals: Signals) {
-        if let Some(Body::Wait(wait)) = self.ops.get_mut(&token).map(|op| &mut op.body) {
+        if let Some(Body::Wait(wait)) = self.ops.get_mut(token).map(|op| &mut op.body) {
             wait.see(id, signals);
         }
         self.wake(token);

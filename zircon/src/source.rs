@@ -7,7 +7,7 @@
 //! request ends and everybody who waits looks again. A request that ends while its packet is still in the port is withdrawn and never
 //! seen.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use protocol::{PAGE_SIZE, PageRequestCommand, PortPacket, Status};
@@ -68,8 +68,8 @@ type RequestId = (Asked, u64);
 pub(crate) struct PageSource {
     pub provider: Provider,
     pub state: SourceState,
-    /// Outstanding requests. Those of one kind never overlap.
-    requests: BTreeMap<RequestId, Request>,
+    /// Outstanding requests, in the order of their ids. Those of one kind never overlap.
+    requests: Vec<Request>,
     /// Requests whose packet has not been queued yet.
     unsent: VecDeque<RequestId>,
     /// What the packet in the port stands for.
@@ -82,6 +82,7 @@ pub(crate) struct PageSource {
 
 #[derive(Clone, Debug)]
 struct Request {
+    id: RequestId,
     start: u64,
     unresolved: Intervals,
     waiters: Vec<Waiter>,
@@ -123,7 +124,7 @@ impl PageSource {
         PageSource {
             provider,
             state: SourceState::Attached,
-            requests: BTreeMap::new(),
+            requests: Vec::new(),
             unsent: VecDeque::new(),
             in_port: None,
             complete_due: false,
@@ -131,19 +132,30 @@ impl PageSource {
         }
     }
 
+    /// Where a request stands, or would.
+    fn find(&self, id: RequestId) -> Result<usize, usize> {
+        self.requests.binary_search_by_key(&id, |request| request.id)
+    }
+
+    /// Where the first request stands that ends after a page, if it is of that kind.
+    fn first_after(&self, asked: Asked, page: u64) -> usize {
+        let before = |request: &Request| request.id <= (asked, page);
+        self.requests.partition_point(before)
+    }
+
     /// The part of a range, from its start on, that no outstanding READ covers.
     pub fn unasked(&self, range: Range<u64>) -> Range<u64> {
-        let after = (Asked::Read, range.start + 1)..=(Asked::Read, u64::MAX);
-        let next = self.requests.range(after).next();
-        let end = next.map_or(range.end, |(_, request)| request.start);
+        let next = self.requests.get(self.first_after(Asked::Read, range.start));
+        let next = next.filter(|request| request.id.0 == Asked::Read);
+        let end = next.map_or(range.end, |request| request.start);
         range.start..end.clamp(range.start, range.end)
     }
 
     /// Whether an outstanding READ waits for a page.
     pub fn is_asked(&self, page: u64) -> bool {
-        let after = (Asked::Read, page.saturating_add(1))..=(Asked::Read, u64::MAX);
-        let next = self.requests.range(after).next();
-        next.is_some_and(|(_, request)| request.unresolved.containing(page).is_some())
+        let next = self.requests.get(self.first_after(Asked::Read, page));
+        let next = next.filter(|request| request.id.0 == Asked::Read);
+        next.is_some_and(|request| request.unresolved.containing(page).is_some())
     }
 
     /// Makes `token` wait for pages from `range.start` on; says what new range has to be asked for.
@@ -169,8 +181,9 @@ impl PageSource {
             self.lose_interest(asked, range.start, token);
         }
         let mut end = range.end;
-        let after = (asked, range.start + 1)..=(asked, u64::MAX);
-        if let Some((_, leader)) = self.requests.range_mut(after).next() {
+        let at = self.first_after(asked, range.start);
+        let leader = self.requests.get_mut(at);
+        if let Some(leader) = leader.filter(|request| request.id.0 == asked) {
             if range.start >= leader.start {
                 leader.waiters.retain(|waiter| waiter.token != token);
                 leader.waiters.push(waiter);
@@ -180,11 +193,12 @@ impl PageSource {
         }
         let range = range.start..end;
         let request = Request {
+            id: (asked, end),
             start: range.start,
             unresolved: Intervals::of(range.clone()),
             waiters: vec![waiter],
         };
-        self.requests.insert((asked, end), request);
+        self.requests.insert(at, request);
         if matches!(self.provider, Provider::Pager { .. }) {
             self.unsent.push_back((asked, end));
         }
@@ -199,13 +213,12 @@ impl PageSource {
             missing.is_some_and(|missing| missing < page)
         };
         let requests = self.requests.iter_mut();
-        let mine = requests.filter(|((kind, _), _)| *kind == asked);
         let mut dropped = None;
-        for (&id, request) in mine {
+        for request in requests.filter(|request| request.id.0 == asked) {
             let waiter = request.waiters.iter().find(|waiter| waiter.token == token);
             if waiter.is_some_and(|waiter| skipped(request, waiter)) {
                 request.waiters.retain(|waiter| waiter.token != token);
-                dropped = request.waiters.is_empty().then_some(id);
+                dropped = request.waiters.is_empty().then_some(request.id);
             }
         }
         if let Some(id) = dropped {
@@ -222,9 +235,10 @@ impl PageSource {
     ) -> Vec<Woken> {
         let mut woken = Vec::new();
         let mut ended = Vec::new();
-        let after = (asked, range.start.saturating_add(1))..=(asked, u64::MAX);
-        for (&id, request) in self.requests.range_mut(after) {
-            if request.start >= range.end {
+        let first = self.first_after(asked, range.start);
+        let after = self.requests.get_mut(first..).unwrap_or_default();
+        for request in after {
+            if request.id.0 != asked || request.start >= range.end {
                 break;
             }
             request.unresolved.remove(range.clone());
@@ -237,7 +251,7 @@ impl PageSource {
                 }
             }
             if request.unresolved.is_empty() {
-                ended.push(id);
+                ended.push(request.id);
             }
         }
         for id in ended {
@@ -248,7 +262,7 @@ impl PageSource {
 
     /// Ends every request with an error and forgets them (detach, pager close).
     pub fn fail_all(&mut self, status: Status) -> Vec<Woken> {
-        let all: Vec<RequestId> = self.requests.keys().copied().collect();
+        let all: Vec<RequestId> = self.requests.iter().map(|request| request.id).collect();
         let woken = all
             .into_iter()
             .flat_map(|id| self.end_request(id))
@@ -262,11 +276,11 @@ impl PageSource {
     /// `token` no longer wants anything; a request that nobody wants any more is dropped.
     pub fn cancel(&mut self, token: Token) {
         let mut dropped = Vec::new();
-        for (&id, request) in &mut self.requests {
+        for request in &mut self.requests {
             let before = request.waiters.len();
             request.waiters.retain(|waiter| waiter.token != token);
             if before > 0 && request.waiters.is_empty() {
-                dropped.push(id);
+                dropped.push(request.id);
             }
         }
         for id in dropped {
@@ -276,9 +290,10 @@ impl PageSource {
 
     fn end_request(&mut self, id: RequestId) -> Vec<Woken> {
         self.unsent.retain(|&unsent| unsent != id);
-        let Some(request) = self.requests.remove(&id) else {
+        let Ok(at) = self.find(id) else {
             return Vec::new();
         };
+        let request = self.requests.remove(at);
         if self.in_port == Some(InPort::Request(id)) {
             self.in_port = None;
         }
@@ -337,7 +352,7 @@ impl PageSource {
                 0,
             )),
             InPort::Request(id) => {
-                let start = self.requests.get(&id)?.start;
+                let start = self.requests.get(self.find(id).ok()?)?.start;
                 let (asked, end) = id;
                 let (offset, length) = (start * PAGE_SIZE, (end - start) * PAGE_SIZE);
                 Some(PortPacket::page_request(

@@ -174,7 +174,7 @@ impl Kernel {
             .ops
             .iter()
             .filter(|(_, op)| mine(op))
-            .map(|(token, _)| *token)
+            .map(|(token, _)| token)
             .collect();
         for token in dropped {
             self.cancel(token);
@@ -211,9 +211,10 @@ impl Kernel {
 
     /// Whether a thread is to be stopped now: it is held, and runs, and has no operation.
     pub(crate) fn begin_stop(&mut self, id: ThreadId) -> bool {
-        let busy = self.ops.values().any(|op| op.thread == Some(id));
-        let held = self.is_held(id);
-        let Some(thread) = self.threads.get_mut(&id).filter(|_| held && !busy) else {
+        if !self.is_held(id) || self.ops.values().any(|op| op.thread == Some(id)) {
+            return false;
+        }
+        let Some(thread) = self.threads.get_mut(&id) else {
             return false;
         };
         let runs = thread.state == ThreadState::Running && matches!(thread.stop, Stop::Not);

@@ -252,7 +252,7 @@ impl Kernel {
 
     fn cancel_ops_of(&mut self, thread: ThreadId) {
         let mine = self.ops.iter().filter(|(_, op)| op.thread == Some(thread));
-        let mine: Vec<_> = mine.map(|(token, _)| *token).collect();
+        let mine: Vec<_> = mine.map(|(token, _)| token).collect();
         for token in mine {
             self.cancel(token);
         }

@@ -60,7 +60,7 @@ impl Kernel {
             return thread_state::SUSPENDED;
         }
         let op = self.ops.values().find(|op| op.thread == Some(id));
-        op.map_or(thread_state::RUNNING, blocked_state)
+        op.map_or(thread_state::RUNNING, |op| blocked_state(op))
     }
 
     /// What a handler hears of a thread's exception, as far as `length` goes.

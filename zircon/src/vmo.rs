@@ -255,6 +255,9 @@ impl Vmo {
     /// State of a page, and how many of the `limit` pages from it on share it (at least: a long run of pages of storage is
     /// cut). The cost does not depend on `limit`.
     pub fn state_run(&self, page: u64, limit: u64) -> (PageState, u64) {
+        if limit == 1 {
+            return (self.state(page), 1);
+        }
         let end = page.saturating_add(limit);
         match self.pages.get(page) {
             PageState::Absent => {
@@ -273,7 +276,10 @@ impl Vmo {
 
     /// State of a page.
     pub fn state(&self, page: u64) -> PageState {
-        self.state_run(page, 1).0
+        match self.pages.get(page) {
+            PageState::Absent if self.zero.containing(page).is_some() => PageState::Zero,
+            state => state,
+        }
     }
 
     /// Whether one of `pages` is pinned.

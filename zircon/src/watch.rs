@@ -146,7 +146,7 @@ impl Kernel {
     /// A memory operation of this token has ended: what it brings is published next.
     pub(crate) fn tell_end_of(&mut self, token: Option<Token>) {
         if let Some(watch) = &mut self.watch {
-            let op = token.and_then(|token| self.ops.get(&token));
+            let op = token.and_then(|token| self.ops.get(token));
             watch.touch = op.is_some_and(|op| matches!(op.body, Body::Fault { .. }));
         }
     }
