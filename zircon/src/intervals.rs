@@ -3,10 +3,72 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// Ranges keyed by their start.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The set. Most have one range, or none, for most of their lives: those need no allocation.
+#[derive(Clone, Debug)]
 pub struct Intervals {
-    ranges: BTreeMap<u64, u64>,
+    ranges: Ranges,
+}
+
+#[derive(Clone, Debug)]
+enum Ranges {
+    /// One, or none if it is empty.
+    One(Range<u64>),
+    /// Start to end.
+    Many(BTreeMap<u64, u64>),
+}
+
+impl Ranges {
+    /// The last one that begins at `page` or before.
+    fn last_until(&self, page: u64) -> Option<Range<u64>> {
+        match self {
+            Ranges::One(range) => Some(range.clone()).filter(|r| !r.is_empty() && r.start <= page),
+            Ranges::Many(ranges) => {
+                let (start, end) = ranges.range(..=page).next_back()?;
+                Some(*start..*end)
+            }
+        }
+    }
+
+    /// Where the first one begins that does so at `page` or after.
+    fn first_from(&self, page: u64) -> Option<u64> {
+        match self {
+            Ranges::One(range) => (!range.is_empty() && range.start >= page).then_some(range.start),
+            Ranges::Many(ranges) => ranges.range(page..).next().map(|(start, _)| *start),
+        }
+    }
+
+    /// Takes out the one that begins at `start`.
+    fn take(&mut self, start: u64) {
+        match self {
+            Ranges::One(range) => *range = 0..0,
+            Ranges::Many(ranges) => {
+                ranges.remove(&start);
+            }
+        }
+    }
+
+    /// Puts one in that touches no other.
+    fn put(&mut self, new: Range<u64>) {
+        match self {
+            Ranges::One(range) if range.is_empty() => *range = new,
+            Ranges::One(range) => {
+                let both = [(range.start, range.end), (new.start, new.end)];
+                *self = Ranges::Many(BTreeMap::from(both));
+            }
+            Ranges::Many(ranges) if ranges.is_empty() => *self = Ranges::One(new),
+            Ranges::Many(ranges) => {
+                ranges.insert(new.start, new.end);
+            }
+        }
+    }
+}
+
+impl Default for Intervals {
+    fn default() -> Self {
+        Intervals {
+            ranges: Ranges::One(0..0),
+        }
+    }
 }
 
 impl Intervals {
@@ -19,7 +81,10 @@ impl Intervals {
 
     /// Whether nothing is in the set.
     pub fn is_empty(&self) -> bool {
-        self.ranges.is_empty()
+        match &self.ranges {
+            Ranges::One(range) => range.is_empty(),
+            Ranges::Many(ranges) => ranges.is_empty(),
+        }
     }
 
     /// Adds a range.
@@ -28,17 +93,13 @@ impl Intervals {
             return;
         }
         let (mut start, mut end) = (range.start, range.end);
-        while let Some((&s, &e)) = self
-            .ranges
-            .range(..=end)
-            .next_back()
-            .filter(|(_, e)| **e >= start)
-        {
-            self.ranges.remove(&s);
-            start = start.min(s);
-            end = end.max(e);
+        let meets = |other: &Range<u64>, start| other.end >= start;
+        while let Some(other) = self.ranges.last_until(end).filter(|r| meets(r, start)) {
+            self.ranges.take(other.start);
+            start = start.min(other.start);
+            end = end.max(other.end);
         }
-        self.ranges.insert(start, end);
+        self.ranges.put(start..end);
     }
 
     /// Takes a range out.
@@ -46,18 +107,13 @@ impl Intervals {
         if range.is_empty() {
             return;
         }
-        while let Some((&s, &e)) = self
-            .ranges
-            .range(..range.end)
-            .next_back()
-            .filter(|(_, e)| **e > range.start)
-        {
-            self.ranges.remove(&s);
-            if s < range.start {
-                self.ranges.insert(s, range.start);
-            }
-            if e > range.end {
-                self.ranges.insert(range.end, e);
+        let meets = |other: &Range<u64>| other.end > range.start;
+        while let Some(other) = self.ranges.last_until(range.end - 1).filter(meets) {
+            self.ranges.take(other.start);
+            for part in [other.start..range.start, range.end..other.end] {
+                if !part.is_empty() {
+                    self.ranges.put(part);
+                }
             }
         }
     }
@@ -65,10 +121,8 @@ impl Intervals {
     /// The range that holds `page`.
     pub fn containing(&self, page: u64) -> Option<Range<u64>> {
         self.ranges
-            .range(..=page)
-            .next_back()
-            .filter(|(_, e)| **e > page)
-            .map(|(s, e)| *s..*e)
+            .last_until(page)
+            .filter(|range| range.end > page)
     }
 
     /// The parts of the set within `pages`.
@@ -94,7 +148,7 @@ impl Intervals {
     pub fn next_in(&self, page: u64) -> Option<u64> {
         match self.containing(page) {
             Some(_) => Some(page),
-            None => self.ranges.range(page..).next().map(|(s, _)| *s),
+            None => self.ranges.first_from(page),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::ids::{Token, VmoId};
 use crate::kernel::Kernel;
 use crate::memory::{MemoryOp, MemoryOpId, MemoryResult, Pages};
 use crate::op::{Step, StepResult, Waiting};
-use crate::pages::{PageState, runs};
+use crate::pages::PageState;
 use crate::source::Asked;
 use crate::vmo::Busy;
 use crate::zero_slots::ZeroKind;
@@ -303,14 +303,19 @@ impl Kernel {
         }
     }
 
-    /// The absent, idle pages of `pages`, as runs that can be supplied now; a zero interval is not absent.
-    pub(crate) fn suppliable(&self, id: VmoId, pages: Range<u64>) -> Vec<Range<u64>> {
-        let Some(vmo) = self.vmos.get(&id) else {
-            return Vec::new();
-        };
+    /// The first run of absent, idle pages of `pages`, which can be supplied now; a zero interval is not absent.
+    pub(crate) fn next_suppliable(&self, id: VmoId, pages: Range<u64>) -> Option<Range<u64>> {
+        let vmo = self.vmos.get(&id)?;
         let end = pages.end.min(vmo.page_count());
-        runs((pages.start..end).filter(|&page| {
-            vmo.state(page) == PageState::Absent && !vmo.conflicts(&(page..page + 1), true)
-        }))
+        let mut page = pages.start;
+        while page < end {
+            let calm = vmo.calm_run(page, end - page, true);
+            let (state, run) = vmo.state_run(page, calm.max(1));
+            if calm > 0 && state == PageState::Absent {
+                return Some(page..page + run);
+            }
+            page += run;
+        }
+        None
     }
 }

@@ -87,7 +87,9 @@ impl Kernel {
     pub fn supply_begin(&mut self, now: i64, pages: Pages) -> Vec<(MemoryOpId, Pages)> {
         self.now = now;
         let mut begun = Vec::new();
-        for run in self.suppliable(pages.vmo, pages.range()) {
+        let mut rest = pages.range();
+        while let Some(run) = self.next_suppliable(pages.vmo, rest.clone()) {
+            rest.start = run.end;
             let end = self.count_supply(pages.vmo, run.clone());
             if end == run.start {
                 continue;
@@ -142,10 +144,11 @@ impl Kernel {
         let Some(vmo) = self.vmos.get(&pages.vmo) else {
             return;
         };
-        let expected = vmo
-            .source()
-            .map(|source| source.expected.within(pages.range()));
-        let expected = expected.into_iter().flatten().flatten();
+        let expected = match vmo.source().map(|source| &source.expected) {
+            Some(expected) if !expected.is_empty() => expected.within(pages.range()),
+            _ => return,
+        };
+        let expected = expected.into_iter().flatten();
         let gone: Vec<u64> = expected.filter(|&page| which(vmo, page)).collect();
         self.room.untake(gone.len() as u64);
         let source = self

@@ -134,7 +134,8 @@ impl PageSource {
 
     /// Where a request stands, or would.
     fn find(&self, id: RequestId) -> Result<usize, usize> {
-        self.requests.binary_search_by_key(&id, |request| request.id)
+        self.requests
+            .binary_search_by_key(&id, |request| request.id)
     }
 
     /// Where the first request stands that ends after a page, if it is of that kind.
@@ -145,7 +146,9 @@ impl PageSource {
 
     /// The part of a range, from its start on, that no outstanding READ covers.
     pub fn unasked(&self, range: Range<u64>) -> Range<u64> {
-        let next = self.requests.get(self.first_after(Asked::Read, range.start));
+        let next = self
+            .requests
+            .get(self.first_after(Asked::Read, range.start));
         let next = next.filter(|request| request.id.0 == Asked::Read);
         let end = next.map_or(range.end, |request| request.start);
         range.start..end.clamp(range.start, range.end)
