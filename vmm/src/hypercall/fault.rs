@@ -4,11 +4,12 @@
 //! processor makes them, are put to the core until one is found whose page is not there. If all are there, the page came between
 //! the exit and now: the access is tried again. A fault that stays unexplained while nothing changes ends the thread.
 
+use std::fmt;
 use std::time::Instant;
 
 use protocol::{PAGE_SIZE, USER_END};
 use zircon::{
-    Access, ExceptionKind, FaultOutcome, MemoryOp, MemoryResult, OpResult, ThreadId, VmoId,
+    Access, ExceptionKind, FaultOutcome, Kernel, MemoryOp, MemoryResult, OpResult, ThreadId, VmoId,
 };
 
 use super::emulated::LateWrites;
@@ -95,6 +96,78 @@ impl KnownCode {
     }
 }
 
+/// The bytes of an instruction, as many as are there.
+#[derive(Clone, Copy)]
+struct Code {
+    bytes: [u8; MAX_INSTRUCTION],
+    length: usize,
+}
+
+impl Code {
+    fn of(there: &[u8]) -> Code {
+        let length = there.len().min(MAX_INSTRUCTION);
+        let mut bytes = [0; MAX_INSTRUCTION];
+        for (to, from) in bytes.iter_mut().zip(there) {
+            *to = *from;
+        }
+        Code { bytes, length }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, byte) in self.bytes().iter().enumerate() {
+            let space = if at == 0 { "" } else { " " };
+            write!(f, "{space}{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether what is mapped at an address permits an access.
+fn permits(core: &Kernel, thread: ThreadId, address: u64, access: Access) -> bool {
+    let run = core
+        .process_of(thread)
+        .and_then(|process| core.mapped_run(process, address));
+    run.is_some_and(|run| match access {
+        Access::Read => true,
+        Access::Write => run.write,
+        Access::Execute => run.execute,
+    })
+}
+
+/// The first page that an instruction at `rip`, which was read there, needs and that is not there.
+fn first_missing(
+    core: &Kernel,
+    thread: ThreadId,
+    rip: u64,
+    accesses: &[operands::Access],
+) -> Option<(u64, Access)> {
+    // What the instruction may leave out explains a fault only if nothing else does.
+    [false, true].into_iter().find_map(|conditional| {
+        let accesses = accesses.iter();
+        let pages = accesses
+            .filter(|access| access.conditional == conditional)
+            .flat_map(|access| {
+                access
+                    .pages()
+                    .map(|(page, kind)| (page.max(access.address), kind))
+            });
+        let mut pages = pages.map(|(address, kind)| (address, Access::from(kind)));
+        pages.find(|&(address, access)| {
+            let known = address == rip && access == Access::Execute;
+            address < USER_END
+                && !known
+                && !core.is_present(thread, address, access)
+                && (!conditional || permits(core, thread, address, access))
+        })
+    })
+}
+
 /// What looking at an instruction brought.
 enum Explained {
     /// A page was asked for, or is there now, or the thread has ended: nothing more to do.
@@ -114,8 +187,12 @@ impl Runner {
                 let Some(address) = self.vm.core().address_of(thread, place, access) else {
                     continue;
                 };
-                let permitted = self.vm.core().is_present(thread, address, access);
-                if !permitted && self.permits(thread, address, access) {
+                let missing = {
+                    let core = self.vm.core();
+                    !core.is_present(thread, address, access)
+                        && permits(&core, thread, address, access)
+                };
+                if missing {
                     return self.touch(thread, address, access, since, None);
                 }
             }
@@ -145,18 +222,6 @@ impl Runner {
         }
     }
 
-    fn permits(&self, thread: ThreadId, address: u64, access: Access) -> bool {
-        let core = self.vm.core();
-        let run = core
-            .process_of(thread)
-            .and_then(|process| core.mapped_run(process, address));
-        run.is_some_and(|run| match access {
-            Access::Read => true,
-            Access::Write => run.write,
-            Access::Execute => run.execute,
-        })
-    }
-
     /// Puts the accesses of the instruction at RIP to the core, one page after the other.
     fn explain(
         &mut self,
@@ -169,12 +234,16 @@ impl Runner {
             self.touch(thread, rip, Access::Execute, since, None)?;
             return Ok(Explained::Handled);
         }
-        let Some(bytes) = self.code(thread, rip) else {
+        let Some(code) = self.code(thread, rip) else {
             // The page went between the two looks.
             return Ok(Explained::Handled);
         };
         // Asking for the bases costs a system call, and a tenth of a fault: only a prefix makes them matter.
-        let bases = match bytes.iter().any(|byte| SEGMENT_PREFIXES.contains(byte)) {
+        let bases = match code
+            .bytes()
+            .iter()
+            .any(|byte| SEGMENT_PREFIXES.contains(byte))
+        {
             true => self.vcpu.segment_bases()?,
             false => SegmentBases::default(),
         };
@@ -185,59 +254,34 @@ impl Runner {
             fs_base: bases.fs,
             gs_base: bases.gs,
         };
-        let hex = || {
-            bytes
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<Vec<_>>()
-                .join(" ")
-        };
-        let accesses = match self.decoder.decode(&bytes, &state) {
-            Decoded::Accesses(accesses) => accesses.to_vec(),
+        let accesses = match self.decoder.decode(code.bytes(), &state) {
+            Decoded::Accesses(accesses) => accesses,
             Decoded::Unexplained(why) => {
-                return Ok(Explained::No(format!(
-                    "the instruction {} is beyond it: {why}",
-                    hex()
-                )));
+                let seen = format!("the instruction {code} is beyond it: {why}");
+                return Ok(Explained::No(seen));
             }
             Decoded::Invalid => {
                 return Ok(Explained::No(format!(
-                    "the bytes {} are no instruction",
-                    hex()
+                    "the bytes {code} are no instruction"
                 )));
             }
         };
-        // What the instruction may leave out explains a fault only if nothing else does.
-        for conditional in [false, true] {
-            for access in accesses
-                .iter()
-                .filter(|access| access.conditional == conditional)
-            {
-                for (page, kind) in access.pages() {
-                    let address = page.max(access.address);
-                    let kind = Access::from(kind);
-                    if address >= USER_END || self.vm.core().is_present(thread, address, kind) {
-                        continue;
-                    }
-                    if conditional && !self.permits(thread, address, kind) {
-                        continue;
-                    }
-                    self.touch(thread, address, kind, since, None)?;
-                    return Ok(Explained::Handled);
-                }
-            }
-        }
-        Ok(Explained::No(format!("the instruction is {}", hex())))
+        let missing = first_missing(&self.vm.core(), thread, rip, accesses);
+        let Some((address, access)) = missing else {
+            return Ok(Explained::No(format!("the instruction is {code}")));
+        };
+        self.touch(thread, address, access, since, None)?;
+        Ok(Explained::Handled)
     }
 
     /// The bytes at RIP, as far as they are there; the first page is.
-    fn code(&mut self, thread: ThreadId, rip: u64) -> Option<Vec<u8>> {
+    fn code(&mut self, thread: ThreadId, rip: u64) -> Option<Code> {
         let first = (PAGE_SIZE - rip % PAGE_SIZE).min(MAX_INSTRUCTION as u64);
         let place = self.unchanging_code(thread, rip);
         if let Some(place) = place
             && let Some(bytes) = self.known_code.get(place)
         {
-            return Some(bytes.to_vec());
+            return Some(Code::of(bytes));
         }
         let mut bytes = self.read(thread, rip, first)?;
         if let (Some(place), Ok(whole)) = (place, bytes.as_slice().try_into()) {
@@ -249,7 +293,7 @@ impl Runner {
         {
             bytes.extend(self.read(thread, next, MAX_INSTRUCTION as u64 - first)?);
         }
-        Some(bytes)
+        Some(Code::of(&bytes))
     }
 
     /// Where the bytes at RIP lie, if nobody can write there.
@@ -290,7 +334,7 @@ impl Runner {
         let registers = *self.vcpu.registers();
         let outcome = {
             let mut core = self.vm.core();
-            let now = self.vm.now();
+            let now = self.vm.at(since);
             let outcome = match writes {
                 None => core.page_fault(now, thread, address, access),
                 // The instruction is done otherwise: it cannot be executed again.
@@ -358,7 +402,7 @@ impl Runner {
         let vm = &self.vm;
         let (outcome, process, epoch) = {
             let mut core = vm.core();
-            let outcome = core.page_fault(vm.now(), thread, address, access);
+            let outcome = core.page_fault(vm.at(since), thread, address, access);
             if let FaultOutcome::Parked(token) = outcome {
                 vm.open_call(self.index, thread, token, registers);
                 vm.note_fault(thread, address, access);

@@ -4,11 +4,12 @@
 //! guest. A call that did not end at once is *open* until the vCPU's thread parks its guest thread; whoever brings its
 //! end in between leaves the answer here, so that no completion overtakes the order to park.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use fnv::FnvHashMap;
 use protocol::GeneralRegs;
 use protocol::vcpu::ThreadContext;
 use zircon::{OpResult, ThreadId, Token};
@@ -93,7 +94,7 @@ pub(super) enum Next {
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub items: VecDeque<Item>,
-    pub calls: BTreeMap<ThreadId, Call>,
+    pub calls: FnvHashMap<ThreadId, Call>,
     /// The vCPU's thread waits for items.
     halted: bool,
 }

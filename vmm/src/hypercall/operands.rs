@@ -112,11 +112,20 @@ impl Access {
     }
 }
 
-/// Decodes instructions into accesses. One is kept for each vCPU: it re-uses its buffers.
+/// Decodes instructions into accesses. One is kept for each vCPU: it re-uses its buffers, and what it decoded last.
 #[derive(Debug)]
 pub struct OperandDecoder {
     info: InstructionInfoFactory,
     accesses: Vec<Access>,
+    last: Option<Last>,
+}
+
+/// An instruction that was decoded whole.
+#[derive(Debug)]
+struct Last {
+    rip: u64,
+    bytes: [u8; MAX_INSTRUCTION],
+    instruction: Instruction,
 }
 
 impl Default for OperandDecoder {
@@ -132,6 +141,7 @@ impl OperandDecoder {
         Self {
             info: InstructionInfoFactory::new(),
             accesses: Vec::with_capacity(64),
+            last: None,
         }
     }
 
@@ -140,17 +150,29 @@ impl OperandDecoder {
     pub fn decode(&mut self, bytes: &[u8], registers: &Registers) -> Decoded<'_> {
         let bytes = bytes.get(..MAX_INSTRUCTION).unwrap_or(bytes);
         self.accesses.clear();
-        let mut decoder = Decoder::with_ip(64, bytes, registers.rip, DecoderOptions::NONE);
-        let instruction = decoder.decode();
-        match decoder.last_error() {
-            DecoderError::None => {}
-            DecoderError::NoMoreBytes if bytes.len() < MAX_INSTRUCTION => {
-                self.fetch(registers.rip, bytes.len());
-                self.fetch(registers.rip.wrapping_add(bytes.len() as u64), 1);
-                return Decoded::Accesses(&self.accesses);
+        let known = |last: &Last| last.rip == registers.rip && last.bytes == bytes;
+        let instruction = match self.last.as_ref().filter(|last| known(last)) {
+            Some(last) => last.instruction,
+            None => {
+                let mut decoder = Decoder::with_ip(64, bytes, registers.rip, DecoderOptions::NONE);
+                let instruction = decoder.decode();
+                match decoder.last_error() {
+                    DecoderError::None => {}
+                    DecoderError::NoMoreBytes if bytes.len() < MAX_INSTRUCTION => {
+                        self.fetch(registers.rip, bytes.len());
+                        self.fetch(registers.rip.wrapping_add(bytes.len() as u64), 1);
+                        return Decoded::Accesses(&self.accesses);
+                    }
+                    _ => return Decoded::Invalid,
+                }
+                self.last = bytes.try_into().ok().map(|bytes| Last {
+                    rip: registers.rip,
+                    bytes,
+                    instruction,
+                });
+                instruction
             }
-            _ => return Decoded::Invalid,
-        }
+        };
         self.fetch(registers.rip, instruction.len());
         match self.data(&instruction, registers) {
             Ok(()) => Decoded::Accesses(&self.accesses),

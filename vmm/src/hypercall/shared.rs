@@ -133,7 +133,12 @@ impl Vm {
 
     /// Nanoseconds since the VM started: the guest's monotonic clock.
     pub(super) fn now(&self) -> i64 {
-        i64::try_from(self.began.elapsed().as_nanos()).unwrap_or(i64::MAX)
+        self.at(Instant::now())
+    }
+
+    /// What [`Vm::now`] was then.
+    pub(super) fn at(&self, then: Instant) -> i64 {
+        i64::try_from(then.duration_since(self.began).as_nanos()).unwrap_or(i64::MAX)
     }
 
     /// Notes an event, if anybody records.

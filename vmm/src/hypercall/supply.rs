@@ -8,6 +8,7 @@
 
 mod events;
 
+use std::cell::Cell;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,6 +26,11 @@ use crate::pager::{
 
 /// Most pages read at once.
 const RUN: u64 = 64;
+
+thread_local! {
+    /// What this thread reads into, while it does not: an allocation and zeros a fault would cost as much as decoding it.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// A VMO that the VMM provides.
 #[derive(Debug)]
@@ -141,9 +147,8 @@ impl Vm {
     pub(super) fn fetch(&self, pages: Pages) {
         let host = lock(&self.host_vmos).get(&pages.vmo).cloned();
         if let Some(Provider::Reads(reads)) = host.as_deref().map(|host| &host.provider) {
-            let (end, mut buffer) = (pages.range().end, Vec::new());
-            if let Err(error) = self.read_and_supply(reads, pages, end, &mut buffer, Wait::Allowed)
-            {
+            let end = pages.range().end;
+            if let Err(error) = self.read_and_supply(reads, pages, end, Wait::Allowed) {
                 log::info!("VMO {}, page {}: {error:?}", pages.vmo.0, pages.first);
             }
         }
@@ -171,9 +176,8 @@ impl Vm {
     /// Supplies pages that will be asked for, as far as that needs no waiting.
     fn serve_unasked(&self, reads: &Reads, vmo: VmoId, run: Range<u64>) -> Result<(), ReadError> {
         let (first, count) = (run.start, run.end - run.start);
-        let mut buffer = Vec::new();
         let run = Pages { vmo, first, count };
-        self.read_and_supply(reads, run, first, &mut buffer, Wait::Never)
+        self.read_and_supply(reads, run, first, Wait::Never)
     }
 
     /// Hands a request to a pager, in parts of at most [`RUN`] pages.
@@ -227,7 +231,6 @@ impl Vm {
     fn serve(&self, host: &Arc<HostVmo>, reads: &Reads, asked: Pages, end: u64, wait: Wait) {
         let asked_end = asked.first + asked.count;
         let mut first = asked.first;
-        let mut buffer = Vec::new();
         while first < end && !self.is_stopped() {
             let ahead = first >= asked_end;
             let stop = if ahead {
@@ -244,7 +247,6 @@ impl Vm {
                     ..asked
                 },
                 asked_end,
-                &mut buffer,
                 wait,
             ) {
                 Ok(()) => first += count,
@@ -278,17 +280,16 @@ impl Vm {
         reads: &Reads,
         run: Pages,
         asked_end: u64,
-        buffer: &mut Vec<u8>,
         wait: Wait,
     ) -> Result<(), ReadError> {
-        let result = self.read_and_supply(reads, run, asked_end, buffer, wait);
+        let result = self.read_and_supply(reads, run, asked_end, wait);
         let asked = asked_end.saturating_sub(run.first);
         if result.is_err() && asked > 0 && asked < run.count {
             let run = Pages {
                 count: asked,
                 ..run
             };
-            return self.read_and_supply(reads, run, asked_end, buffer, wait);
+            return self.read_and_supply(reads, run, asked_end, wait);
         }
         result
     }
@@ -298,13 +299,18 @@ impl Vm {
         reads: &Reads,
         run: Pages,
         asked_end: u64,
-        buffer: &mut Vec<u8>,
         wait: Wait,
     ) -> Result<(), ReadError> {
         let bytes = (run.count * PAGE_SIZE) as usize;
-        buffer.resize(bytes, 0);
-        reads.read(run.first * PAGE_SIZE, buffer, wait)?;
-        self.install(run, asked_end, buffer)
+        let mut buffer = BUFFER.take();
+        if buffer.len() < bytes {
+            buffer.resize(bytes, 0);
+        }
+        let content = buffer.get_mut(..bytes).unwrap_or_default();
+        let read = reads.read(run.first * PAGE_SIZE, content, wait);
+        let supplied = read.and_then(|()| self.install(run, asked_end, content));
+        BUFFER.set(buffer);
+        supplied
     }
 
     /// Installs content, as far as it is still wanted, and publishes it.
@@ -315,7 +321,6 @@ impl Vm {
         for (id, pages) in begun {
             if let Some(status) = failure {
                 // The core waits for the end of every run that it began.
-                let now = self.now();
                 let failed = zircon::MemoryResult::Failed(status);
                 self.core().memory_done(now, id, failed);
                 continue;
@@ -330,7 +335,6 @@ impl Vm {
             if let zircon::MemoryResult::Failed(status) = result {
                 failure = Some(status);
             }
-            let now = self.now();
             self.core().memory_done(now, id, result);
         }
         match failure {

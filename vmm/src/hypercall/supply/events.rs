@@ -71,7 +71,7 @@ impl Vm {
             count: (plan.run.end - page).min(RUN),
         };
         // The exit that follows from a failure brings it up again.
-        let _ = self.serve_run(reads, run, page + 1, &mut Vec::new(), Wait::Never);
+        let _ = self.serve_run(reads, run, page + 1, Wait::Never);
         for run in plan.others() {
             if self.serve_unasked(reads, vmo, run).is_err() {
                 break;
