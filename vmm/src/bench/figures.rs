@@ -101,17 +101,7 @@ impl Ground {
         files: &[u64],
         rows: &[(Statistic, Option<f64>)],
     ) -> Figure<'_> {
-        let pages = files.iter().map(|file| {
-            let mut order = shuffled(self.pages, 7 + file);
-            order.truncate(self.count as usize);
-            order.iter().map(|page| page + file * self.pages).collect()
-        });
-        let touches = Touches {
-            code: guest::read,
-            pages: pages.collect(),
-            at_once: 1,
-            window: self.pages * files.len() as u64,
-        };
+        let touches = self.touches(files);
         let ours = Ours {
             args: args(["read", "7"], [self.count], files.len()),
             vmos: files.iter().map(|_| self.file()).collect(),
@@ -119,6 +109,21 @@ impl Ground {
             policy: SupplyPolicy::Adaptive,
         };
         self.touching(number, name.into(), rows, touches, ours)
+    }
+
+    /// The floor's first loads of pages at random; each vCPU has the file that `files` names.
+    pub(super) fn touches(&self, files: &[u64]) -> Touches {
+        let pages = files.iter().map(|file| {
+            let mut order = shuffled(self.pages, 7 + file);
+            order.truncate(self.count as usize);
+            order.iter().map(|page| page + file * self.pages).collect()
+        });
+        Touches {
+            code: guest::read,
+            pages: pages.collect(),
+            at_once: 1,
+            window: self.pages * files.len() as u64,
+        }
     }
 
     /// All pages in order.

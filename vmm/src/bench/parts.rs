@@ -1,13 +1,16 @@
-//! Figure 12: what zvmm adds to a random single-page fault, part by part, each measured by itself on this thread.
+//! Figure 12: what zvmm adds to a random single-page fault, part by part: each by itself on this thread, and in the floor's place, where
+//! caches are as cold as they are in a run.
 
 use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use zircon::{MemoryResult, Storage, VmoId};
 
+use super::core::Core;
 use super::figures::{Figure, Ground, Run, Statistic, shuffled};
 use super::floor::Window;
-use super::side::{Observation, Work};
+use super::side::{self, Observation, Work};
 use crate::hypercall::operands::{Decoded, OperandDecoder, Registers};
 use crate::memory::{ArenaGeometry, Memory};
 use crate::pager::{FilePager, HostPager, Wait};
@@ -45,7 +48,49 @@ impl Ground {
                 Some(Box::new(|| self.copying())),
                 Box::new(|| self.installing()),
             ),
+            self.in_a_run("reading the file", || {
+                let reader = Mutex::new(self.reader()?);
+                Ok(Box::new(move |window: &Window, page, count| {
+                    let bytes = read(&mut alone(&reader), page)?;
+                    window.supply(page, count, bytes)
+                }))
+            }),
+            self.in_a_run("reading the file, object core", || {
+                let both = Mutex::new((self.reader()?, Core::new(self.pages)?));
+                Ok(Box::new(move |window: &Window, page, count| {
+                    let (reader, core) = &mut *alone(&both);
+                    core.fault(page, || {
+                        let bytes = read(reader, page)?;
+                        window.supply(page, count, bytes)
+                    })
+                }))
+            }),
         ]
+    }
+
+    /// The floor of figure 1 with something more in it, beside the floor.
+    fn in_a_run<'a>(
+        &'a self,
+        name: &str,
+        supply: impl Fn() -> io::Result<Supply<'a>> + 'a,
+    ) -> Figure<'a> {
+        let touches = self.touches(&[0]);
+        let (bare, nanoseconds) = (touches.clone(), self.nanoseconds);
+        Figure {
+            number: 12,
+            name: format!("Fault/InARun/{name}"),
+            rows: vec![(Statistic::P50, None)],
+            floor: Some(Box::new(move || {
+                side::touches(&bare, &self.source, nanoseconds)
+            })),
+            ours: Box::new(move || side::touches_by(&touches, &*supply()?, nanoseconds)),
+        }
+    }
+
+    fn reader(&self) -> io::Result<Reader> {
+        let pager = FilePager::open(&self.path).map_err(io::Error::other)?;
+        let buffer = vec![0; PAGE as usize];
+        Ok(Reader { pager, buffer })
     }
 
     fn order(&self) -> Vec<u64> {
@@ -69,14 +114,10 @@ impl Ground {
         })
     }
 
-    /// `preadv2` into a buffer, and `fstat`.
+    /// `preadv2` into a buffer, and `lseek` to the end.
     fn reading(&self) -> io::Result<Observation> {
-        let pager = FilePager::open(&self.path).map_err(io::Error::other)?;
-        let mut buffer = vec![0; PAGE as usize];
-        mean(&self.order(), |page| {
-            let read = pager.read(page * PAGE, &mut buffer, Wait::Never);
-            read.map_err(io::Error::other)
-        })
+        let mut reader = self.reader()?;
+        mean(&self.order(), |page| read(&mut reader, page).map(|_| ()))
     }
 
     /// The memory layer: a look at the VMO's window, and `UFFDIO_COPY` from a buffer.
@@ -106,6 +147,30 @@ impl Ground {
             window.supply(page, 1, self.source.page(page))
         })
     }
+}
+
+/// What brings pages to a window of the floor's: the window, the first page, how many.
+type Supply<'a> = Box<dyn Fn(&Window, u64, u64) -> io::Result<()> + Sync + 'a>;
+
+/// The file as zvmm reads it, and what it reads into.
+#[derive(Debug)]
+struct Reader {
+    pager: FilePager,
+    buffer: Vec<u8>,
+}
+
+/// There is one vCPU.
+fn alone<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reads a page: the host address where it lies until the next is read.
+fn read(reader: &mut Reader, page: u64) -> io::Result<u64> {
+    let read = reader
+        .pager
+        .read(page * PAGE, &mut reader.buffer, Wait::Never);
+    read.map_err(io::Error::other)?;
+    Ok(reader.buffer.as_ptr().expose_provenance() as u64)
 }
 
 /// What `each` takes for a page, on the average.

@@ -168,11 +168,24 @@ pub struct Touches {
     pub window: u64,
 }
 
-/// Runs the floor's touches once.
+/// Runs the floor's touches once, with pages straight from the file's mapping.
 ///
 /// # Errors
 /// What the host refused.
 pub fn touches(what: &Touches, source: &Source, nanoseconds: f64) -> io::Result<Observation> {
+    let supply = |window: &Window, page, count| window.supply(page, count, source.page(page));
+    touches_by(what, &supply, nanoseconds)
+}
+
+/// The same, with pages (the window, the first, how many) that `supply` brings.
+///
+/// # Errors
+/// What the host refused.
+pub fn touches_by(
+    what: &Touches,
+    supply: &(dyn Fn(&Window, u64, u64) -> io::Result<()> + Sync),
+    nanoseconds: f64,
+) -> io::Result<Observation> {
     let mut floor = Floor::new(what.pages.len() as u64, what.window, what.at_once > 0)?;
     let count = what.pages.first().map_or(0, Vec::len) as u64;
     let all = what
@@ -188,7 +201,7 @@ pub fn touches(what: &Touches, source: &Source, nanoseconds: f64) -> io::Result<
         ) {
             (Event::Fault, Some(&page)) => {
                 let count = what.at_once.min(what.window - page);
-                window.supply(page, count, source.page(page))
+                supply(window, page, count)
             }
             _ => Err(io::Error::other(
                 "the floor's guest wants what it should not",

@@ -2,7 +2,10 @@
 
 use std::{fmt::Debug, io::IoSliceMut, os::fd::OwnedFd};
 
-use rustix::io::{Errno, ReadWriteFlags};
+use rustix::{
+    fs::SeekFrom,
+    io::{Errno, ReadWriteFlags},
+};
 
 /// A file opened for reading.
 pub(super) trait RawFile: Send + Sync + Debug {
@@ -28,7 +31,7 @@ impl RawFile for OwnedFd {
     }
 
     fn size(&self) -> Result<u64, Errno> {
-        let stat = rustix::fs::fstat(self)?;
-        Ok(u64::try_from(stat.st_size).unwrap_or(0))
+        // A third of what `fstat` takes. Nobody reads at the descriptor's offset, which this moves.
+        rustix::fs::seek(self, SeekFrom::End(0))
     }
 }
