@@ -16,7 +16,7 @@ use crate::config::{FaultDelivery, Program, RunConfig};
 use crate::debug::{self, CoreFile};
 use crate::events::{self, Side, Signals};
 use crate::guest_image;
-use crate::hypercall::{Parts, Runner, Vm};
+use crate::hypercall::{Parts, Runner, Vm, operands::OperandDecoder};
 use crate::machine::{Machine, MachineConfig, MachineError};
 use crate::memory::{self, ArenaGeometry, Memory, MemoryError};
 use crate::observe::heatmap::Heatmap;
@@ -120,7 +120,7 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
         host: Box::new(Side(Arc::clone(&signals))),
         debug_event: debug_event.transpose()?,
     });
-    vm.begin();
+    vm.begin(&loaded.first);
     let sampler = config.measure_memory.then(|| {
         let vm = Arc::clone(&vm);
         Sampler::start(move || vm.resident_pages())
@@ -157,6 +157,8 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
                 return Err(Error::Host(error));
             }
         }
+        // While the guest kernel starts.
+        OperandDecoder::warm_up();
         // A panic here must not leave the vCPUs' threads running, for which the scope waits.
         let watch = || events::run(&vm, &signals, config.timeout, config.interactive);
         let finished = catch_unwind(AssertUnwindSafe(watch)).unwrap_or_else(|_| {

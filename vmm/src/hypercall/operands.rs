@@ -145,6 +145,12 @@ impl OperandDecoder {
         }
     }
 
+    /// Builds the tables that all decoders share and that the first decoding would build: that takes half a millisecond.
+    pub fn warm_up() {
+        let nop = [0x90];
+        Self::new().decode(&nop, &Registers::default());
+    }
+
     /// The accesses of the instruction whose bytes, as far as they are present, are `bytes` (more
     /// than [`MAX_INSTRUCTION`] are not looked at).
     pub fn decode(&mut self, bytes: &[u8], registers: &Registers) -> Decoded<'_> {

@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use zircon::{
-    Kernel, MappedRun, MemoryOp, MemoryResult, ProcessId, Reclaimed, ThreadId, VmoId, VmoUsage,
+    Kernel, MappedRun, MemoryOp, MemoryResult, Pages, ProcessId, Reclaimed, ThreadId, VmoId,
+    VmoUsage,
 };
 
 use super::ahead::Ahead;
@@ -190,9 +191,12 @@ impl Vm {
         }
     }
 
-    /// Carries out what loading the program left to do.
-    pub(crate) fn begin(&self) {
+    /// Carries out what loading the program left to do, and brings in the pages that it needs first.
+    pub(crate) fn begin(&self, first: &[Pages]) {
         self.drain(None);
+        for pages in first {
+            self.fetch(*pages);
+        }
     }
 
     /// Tells the event loop when the core wants to be woken.

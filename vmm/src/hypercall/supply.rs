@@ -147,8 +147,8 @@ impl Vm {
     pub(super) fn fetch(&self, pages: Pages) {
         let host = lock(&self.host_vmos).get(&pages.vmo).cloned();
         if let Some(Provider::Reads(reads)) = host.as_deref().map(|host| &host.provider) {
-            let end = pages.range().end;
-            if let Err(error) = self.read_and_supply(reads, pages, end, Wait::Allowed) {
+            let read = self.read_and_supply(reads, pages, pages.first, Wait::Allowed);
+            if let Err(error) = read {
                 log::info!("VMO {}, page {}: {error:?}", pages.vmo.0, pages.first);
             }
         }

@@ -217,6 +217,7 @@ impl Stats {
         Report {
             times: Times {
                 first_user_instruction_since_exec_ns: first
+                    .filter(|_| measure_memory)
                     .map(|&moment| nanos(process::since_start(moment))),
                 first_user_instruction_since_run_ns: first
                     .map(|moment| nanos(moment.saturating_duration_since(self.began))),

@@ -6,8 +6,10 @@
 //! ..         STACK_TOP        stack
 //! STARTUP ..                  start-up pages, read-only
 //! ```
-//! A segment's VMO is provided by the VMM from the image, so nothing is read before it is touched. A writable segment's VMO
-//! is written in place: it is this process's own, and nothing goes back to the image.
+//! A segment's VMO is provided by the VMM from the image. What each program needs first - the pages around its entry, those that its
+//! other segments begin with, the start-up page - is brought in before it runs, unless the policy of supply asks for something else;
+//! nothing more is read before it is touched. A writable segment's VMO is written in place: it is this process's own, and nothing goes
+//! back to the image.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +19,8 @@ use protocol::{
     Rights, STARTUP_VERSION, StartupHandle, StartupHeader, Status, startup_handle_name,
 };
 use zircon::{
-    JobPolicy, Kernel, MappedRun, NewProcess, ObjectRef, ProcessId, ResourceKind, Running, VmoId,
+    JobPolicy, Kernel, MappedRun, NewProcess, ObjectRef, Pages, ProcessId, ResourceKind, Running,
+    VmoId,
 };
 
 use super::elf::{self, ElfError, Image, Segment};
@@ -74,6 +77,8 @@ pub enum LoadError {
 pub(crate) struct Loaded {
     pub process: ProcessId,
     pub host_vmos: BTreeMap<VmoId, Arc<HostVmo>>,
+    /// Pages that it is about to need.
+    pub first: Vec<Pages>,
 }
 
 /// Makes the process; its first thread is started as soon as the core's work is drained.
@@ -94,9 +99,10 @@ pub(crate) fn load(kernel: &mut Kernel, config: &RunConfig) -> Result<Loaded, Lo
         events: false,
         host_vmos: BTreeMap::new(),
         debugged: config.gdb.is_some(),
+        first: Vec::new(),
     };
     for segment in &image.segments {
-        loader.segment(segment, &source)?;
+        loader.segment(segment, image.entry, &source)?;
     }
     loader.stack(image.stack_size.unwrap_or(STACK_SIZE))?;
     let mut handles = vec![
@@ -123,7 +129,9 @@ pub(crate) fn load(kernel: &mut Kernel, config: &RunConfig) -> Result<Loaded, Lo
     (loader.delay, loader.events) = (None, false);
     let page = startup_page(&name, &config.args, &handles)?;
     loader.startup(page)?;
-    let Loader { host_vmos, .. } = loader;
+    let Loader {
+        host_vmos, first, ..
+    } = loader;
     if config.gdb.is_some() {
         // Held at its first instruction.
         kernel.debug(0, new.process, Running::Nobody);
@@ -134,6 +142,7 @@ pub(crate) fn load(kernel: &mut Kernel, config: &RunConfig) -> Result<Loaded, Lo
     Ok(Loaded {
         process: new.process,
         host_vmos,
+        first,
     })
 }
 
@@ -164,7 +173,7 @@ fn open(program: &Program) -> Result<(String, Image, Arc<dyn ByteSource>), LoadE
     }
 }
 
-/// Pages of a program that come at a fault: code is not executed in sequence, and what lies together is used together.
+/// Pages of a program that come at a fault, and before it runs: code is not executed in sequence, and what lies together is used together.
 const TOGETHER: u64 = 16;
 
 struct Loader<'a> {
@@ -176,6 +185,8 @@ struct Loader<'a> {
     host_vmos: BTreeMap<VmoId, Arc<HostVmo>>,
     /// A debugger may write to the program's text.
     debugged: bool,
+    /// See [`Loaded::first`].
+    first: Vec<Pages>,
 }
 
 impl Loader<'_> {
@@ -247,6 +258,7 @@ impl Loader<'_> {
     fn segment(
         &mut self,
         segment: &Segment,
+        entry: u64,
         source: &Arc<dyn ByteSource>,
     ) -> Result<(), LoadError> {
         let layout = SegmentLayout {
@@ -268,7 +280,20 @@ impl Loader<'_> {
         };
         let (size, vmo) = (pager.size(), HostVmo::new(Arc::new(pager), supply));
         let vmo = self.provide(name, size, vmo, writable)?;
-        self.map(vmo, segment.pages().start, segment.write, segment.execute)
+        let start = segment.pages().start;
+        if self.supply == SupplyPolicy::Adaptive {
+            // Where the program begins, or where the segment does.
+            let into = entry.checked_sub(start).unwrap_or_default() / protocol::PAGE_SIZE;
+            let there = self.kernel.page_count(vmo);
+            let first = if into < there {
+                into - into % TOGETHER
+            } else {
+                0
+            };
+            let count = TOGETHER.min(there - first);
+            self.first.push(Pages { vmo, first, count });
+        }
+        self.map(vmo, start, segment.write, segment.execute)
     }
 
     fn stack(&mut self, size: u64) -> Result<(), LoadError> {
@@ -280,6 +305,10 @@ impl Loader<'_> {
 
     fn startup(&mut self, page: Vec<u8>) -> Result<(), LoadError> {
         let vmo = self.host_vmo("start-up", Arc::new(BytesPager(page)), false)?;
+        if self.supply == SupplyPolicy::Adaptive {
+            let (first, count) = (0, 1);
+            self.first.push(Pages { vmo, first, count });
+        }
         self.map(vmo, STARTUP, false, false)
     }
 
