@@ -160,7 +160,7 @@ fn ranges_out(runs: &[DirtyRun], out: InfoOut) -> Vec<(u64, Vec<u8>)> {
             (run.end - run.start) * PAGE_SIZE,
             options,
         ] {
-            records.extend(word.to_le_bytes());
+            records.extend_from_slice(&word.to_le_bytes());
         }
     }
     let mut writes = Vec::new();
