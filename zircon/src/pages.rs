@@ -134,16 +134,21 @@ impl PageMap {
         self.resident
     }
 
-    /// Sets all pages of `range`; proportional to the range, or to what is there when `state` is `Absent`.
+    /// Sets all pages of `range`; proportional to the range, or to the leaves there when `state` is `Absent`.
     pub fn set(&mut self, range: Range<u64>, state: PageState) {
-        if state == PageState::Absent {
-            for page in self.occupied(range) {
-                self.set_one(page, state);
+        let mut at = range.start;
+        while at < range.end {
+            let mut index = at / LEAF_PAGES;
+            if state == PageState::Absent {
+                match self.leaves.range(index..).next() {
+                    Some((&there, _)) if there * LEAF_PAGES < range.end => index = there,
+                    _ => return,
+                }
             }
-        } else {
-            for page in range {
-                self.set_one(page, state);
-            }
+            let start = index * LEAF_PAGES;
+            let end = range.end.min(start.saturating_add(LEAF_PAGES));
+            self.set_in(index, at.max(start)..end, state);
+            at = end;
         }
     }
 
@@ -153,40 +158,41 @@ impl PageMap {
             let old = self.get(page);
             let new = change(old);
             if new != old {
-                self.set_one(page, new);
+                self.set_in(page / LEAF_PAGES, page..page + 1, new);
             }
         }
     }
 
-    fn set_one(&mut self, page: u64, state: PageState) {
-        let leaf = self
-            .leaves
-            .entry(page / LEAF_PAGES)
-            .or_insert_with(|| Leaf {
-                pages: Box::new(LeafPages {
-                    states: [PageState::Absent; LEAF_PAGES as usize],
-                    marks: [Bits::default(); 4],
-                }),
-                used: 0,
-                committed: 0,
-            });
-        let Some(slot) = leaf.pages.states.get_mut((page % LEAF_PAGES) as usize) else {
-            return;
-        };
-        let old = std::mem::replace(slot, state);
+    /// Sets pages that lie in one leaf.
+    fn set_in(&mut self, index: u64, pages: Range<u64>, state: PageState) {
+        let leaf = self.leaves.entry(index).or_insert_with(|| Leaf {
+            pages: Box::new(LeafPages {
+                states: [PageState::Absent; LEAF_PAGES as usize],
+                marks: [Bits::default(); 4],
+            }),
+            used: 0,
+            committed: 0,
+        });
+        let first = (pages.start % LEAF_PAGES) as usize;
+        let states = leaf.pages.states.iter_mut().skip(first);
+        for slot in states.take((pages.end - pages.start) as usize) {
+            let old = std::mem::replace(slot, state);
+            leaf.used += u16::from(state != PageState::Absent);
+            leaf.used -= u16::from(old != PageState::Absent);
+            leaf.committed += u16::from(state.is_committed());
+            leaf.committed -= u16::from(old.is_committed());
+            self.resident += u64::from(state.is_resident());
+            self.resident -= u64::from(old.is_resident());
+        }
         if state == PageState::Absent {
-            for mark in [Mark::Queued, Mark::Met, Mark::Again, Mark::Needed] {
-                leaf.mark(page, mark, false);
+            for page in pages {
+                for mark in [Mark::Queued, Mark::Met, Mark::Again, Mark::Needed] {
+                    leaf.mark(page, mark, false);
+                }
             }
         }
-        leaf.used += u16::from(state != PageState::Absent);
-        leaf.used -= u16::from(old != PageState::Absent);
-        leaf.committed += u16::from(state.is_committed());
-        leaf.committed -= u16::from(old.is_committed());
-        self.resident += u64::from(state.is_resident());
-        self.resident -= u64::from(old.is_resident());
         if leaf.used == 0 {
-            self.leaves.remove(&(page / LEAF_PAGES));
+            self.leaves.remove(&index);
         }
     }
 
