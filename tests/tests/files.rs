@@ -241,13 +241,16 @@ fn a_program_from_a_file() {
         .unwrap()
         .write_all(image.unwrap().1)
         .unwrap();
-    let run = Guest::program(vmm::config::Program::File(path))
-        .args(["and", "more"])
-        .run();
-    let run = run.exited(0);
-    assert!(
-        run.output.starts_with("hello from ring 3 and more\n"),
-        "{run}"
-    );
-    assert!(run.report.pages.requests > 0, "{run}");
+    let run = |policy| {
+        let guest = Guest::program(vmm::config::Program::File(path.clone())).supply(policy);
+        let run = guest.args(["and", "more"]).run().exited(0);
+        let hello = run.output.starts_with("hello from ring 3 and more\n");
+        assert!(hello, "{run}");
+        run.report.pages
+    };
+    let pages = run(SupplyPolicy::None);
+    assert!(pages.requests > 0 && pages.supplied_ahead == 0, "{pages:?}");
+    // What it begins with is there before it runs, and that is all of it.
+    let pages = run(SupplyPolicy::Adaptive);
+    assert!(pages.requests == 0 && pages.supplied_ahead > 0, "{pages:?}");
 }

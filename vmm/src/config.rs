@@ -44,8 +44,8 @@ pub struct RunConfig {
     pub heatmap: Option<PathBuf>,
     /// A person watches: Ctrl-C ends the run, and a long one shows its progress if standard error is a terminal.
     pub interactive: bool,
-    /// Look at the process's memory, at the end and every few milliseconds before: a thread, and a millisecond at the end. Without it
-    /// the report has zeros there.
+    /// Look at the process: when it began, and its memory, at the end and every few milliseconds before. That takes a thread, and a
+    /// millisecond at the end. Without it the report has nothing, and zeros, there.
     pub measure_memory: bool,
     /// vCPU n runs on the nth processor that this process may use, as far as there are so many.
     pub pin: bool,

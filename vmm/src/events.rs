@@ -204,39 +204,48 @@ impl HostSide for Side {
     }
 }
 
-/// Runs on the caller's thread until the VM ends.
-pub(crate) fn run(
-    vm: &Arc<Vm>,
-    signals: &Arc<Signals>,
-    timeout: Option<Duration>,
-    interactive: bool,
-) -> Result<(), event_manager::Error> {
-    let mut manager = EventManager::new()?;
-    let sources =
-        Timer::new().and_then(|limit| Ok((limit, interactive.then(watch_interrupts).transpose()?)));
-    let (limit, interrupts) = match sources {
-        Ok(sources) => sources,
-        Err(error) => {
-            log::error!("the event loop: {error}");
-            vm.stop(End::Interrupted);
-            return Ok(());
+/// The loop before it runs: from now on Ctrl-C is waited for, if anybody watches.
+pub(crate) struct EventLoop {
+    manager: EventManager<Box<dyn MutEventSubscriber>>,
+    limit: Timer,
+    interrupts: Option<UnixStream>,
+}
+
+impl EventLoop {
+    pub fn new(interactive: bool) -> io::Result<EventLoop> {
+        Ok(EventLoop {
+            manager: EventManager::new().map_err(io::Error::other)?,
+            limit: Timer::new()?,
+            interrupts: interactive.then(watch_interrupts).transpose()?,
+        })
+    }
+
+    /// Runs on the caller's thread until the VM ends.
+    pub fn run(
+        self,
+        vm: &Arc<Vm>,
+        signals: &Arc<Signals>,
+        timeout: Option<Duration>,
+    ) -> Result<(), event_manager::Error> {
+        let EventLoop {
+            mut manager,
+            limit,
+            interrupts,
+        } = self;
+        if let Some(timeout) = timeout {
+            limit.set(timeout.max(Duration::from_nanos(1)), Duration::ZERO);
         }
-    };
-    if let Some(timeout) = timeout {
-        limit.set(timeout.max(Duration::from_nanos(1)), Duration::ZERO);
+        manager.add_subscriber(Box::new(Loop {
+            vm: Arc::clone(vm),
+            signals: Arc::clone(signals),
+            limit,
+            interrupts,
+        }));
+        while !vm.is_stopped() {
+            manager.run()?;
+        }
+        Ok(())
     }
-    let (vm, signals) = (Arc::clone(vm), Arc::clone(signals));
-    let watch = Arc::clone(&vm);
-    manager.add_subscriber(Box::new(Loop {
-        vm,
-        signals,
-        limit,
-        interrupts,
-    }) as Box<dyn MutEventSubscriber>);
-    while !watch.is_stopped() {
-        manager.run()?;
-    }
-    Ok(())
 }
 
 /// A socket that becomes readable on SIGINT or SIGTERM.

@@ -14,7 +14,7 @@ use zircon::Kernel;
 
 use crate::config::{FaultDelivery, Program, RunConfig};
 use crate::debug::{self, CoreFile};
-use crate::events::{self, Side, Signals};
+use crate::events::{EventLoop, Side, Signals};
 use crate::guest_image;
 use crate::hypercall::{Parts, Runner, Vm, operands::OperandDecoder};
 use crate::machine::{Machine, MachineConfig, MachineError};
@@ -103,6 +103,8 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
         .then(|| Progress::start(&stats))
         .flatten();
     let signals = Signals::new(progress, config.output.clone())?;
+    // Before anything runs: a program that is interrupted as soon as it speaks must not take the VMM along.
+    let event_loop = EventLoop::new(config.interactive)?;
     let debug_event = config.gdb.as_ref().map(|_| debug::event());
     // Last of what may fail: an older file of a run that does not start stays.
     let recording = record(&config)?;
@@ -160,7 +162,7 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
         // While the guest kernel starts.
         OperandDecoder::warm_up();
         // A panic here must not leave the vCPUs' threads running, for which the scope waits.
-        let watch = || events::run(&vm, &signals, config.timeout, config.interactive);
+        let watch = || event_loop.run(&vm, &signals, config.timeout);
         let finished = catch_unwind(AssertUnwindSafe(watch)).unwrap_or_else(|_| {
             vm.stop(End::GuestKernel("the event loop's thread panicked".into()));
             Ok(())

@@ -33,7 +33,8 @@ pub struct Report {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Times {
     /// From the start of the zvmm process to the first instruction of ring 3. What lies before `main` is known to
-    /// within a clock tick (10 ms) at worst, exactly if nothing had to be waited for. Null: none was executed.
+    /// within a clock tick (10 ms) at worst, exactly if nothing had to be waited for. Null: none was executed, or the process was not
+    /// to be looked at (`RunConfig::measure_memory`).
     pub first_user_instruction_since_exec_ns: Option<u64>,
     /// The same from the start of the run, all set-up of the VM included.
     pub first_user_instruction_since_run_ns: Option<u64>,

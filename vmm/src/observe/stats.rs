@@ -351,9 +351,11 @@ mod tests {
             }
         );
         assert!(report.times.first_user_instruction_since_run_ns.unwrap() <= report.times.wall_ns);
+        // Only that looks up when the process began.
+        assert_eq!(report.times.first_user_instruction_since_exec_ns, None);
+        let times = stats.report(Vec::new(), Reclaim::default(), true).times;
         assert!(
-            report.times.first_user_instruction_since_exec_ns
-                >= report.times.first_user_instruction_since_run_ns
+            times.first_user_instruction_since_exec_ns >= times.first_user_instruction_since_run_ns
         );
     }
 

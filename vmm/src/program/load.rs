@@ -283,7 +283,7 @@ impl Loader<'_> {
         let start = segment.pages().start;
         if self.supply == SupplyPolicy::Adaptive {
             // Where the program begins, or where the segment does.
-            let into = entry.checked_sub(start).unwrap_or_default() / protocol::PAGE_SIZE;
+            let into = entry.saturating_sub(start) / protocol::PAGE_SIZE;
             let there = self.kernel.page_count(vmo);
             let first = if into < there {
                 into - into % TOGETHER
