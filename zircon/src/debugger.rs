@@ -76,11 +76,17 @@ impl Kernel {
         self.settle();
     }
 
-    /// The debugger leaves. Exceptions that it has not ended go to the next handler.
+    /// The debugger leaves. Exceptions that it has not ended go to the next handler, but for those of its own steps.
     pub fn debug_end(&mut self, now: i64) {
         self.now = now;
         if let Some(debugger) = self.debugger.take() {
             for thread in self.threads_of(debugger.process) {
+                if self.is_stepped(thread)
+                    && let Some(thread) = self.threads.get_mut(&thread)
+                {
+                    let raised = &mut thread.raised;
+                    raised.take_if(|raised| raised.debugged && raised.kind.is_step());
+                }
                 self.pass_exception(thread);
                 self.set_step(thread, false);
             }

@@ -36,25 +36,29 @@ impl Vm {
         match op {
             MemoryOp::Evict(pages)
             | MemoryOp::Decommit { pages, .. }
-            | MemoryOp::Move { from: pages, .. } => self.judge(pages.vmo, pages.range()),
-            MemoryOp::Freeze { vmo, .. } => self.judge(*vmo, ALL),
+            | MemoryOp::Move { from: pages, .. } => {
+                self.judge(pages.vmo, pages.range(), Vm::note);
+            }
+            MemoryOp::Freeze { vmo, .. } => self.judge(*vmo, ALL, Vm::note),
             _ => {}
         }
     }
 
     /// Judges all pages of a VMO.
     pub(super) fn judge_vmo(&self, vmo: VmoId) {
-        self.judge(vmo, ALL);
+        self.judge(vmo, ALL, Vm::note);
     }
 
     /// Judges what is left when the run is over.
     pub(crate) fn judge_rest(&self) {
         let Some(ahead) = &self.ahead else { return };
         let vmos: Vec<VmoId> = lock(&ahead.0).keys().copied().collect();
-        vmos.into_iter().for_each(|vmo| self.judge(vmo, ALL));
+        for vmo in vmos {
+            self.judge(vmo, ALL, Vm::note_at_leisure);
+        }
     }
 
-    fn judge(&self, vmo: VmoId, pages: Range<u64>) {
+    fn judge(&self, vmo: VmoId, pages: Range<u64>, note: fn(&Vm, Event)) {
         let Some(ahead) = &self.ahead else { return };
         let judged = {
             let mut ahead = lock(&ahead.0);
@@ -84,7 +88,7 @@ impl Vm {
             for (parts, used) in [(used.within(run), true), (unused, false)] {
                 for pages in parts.iter().map(run_of) {
                     self.stats.judged(pages.count, used);
-                    self.note(Event::Judged { pages, used });
+                    note(self, Event::Judged { pages, used });
                 }
             }
         }

@@ -369,11 +369,12 @@ impl Runner {
             Acknowledged::Waiting => {}
             Acknowledged::Again(order) => self.vm.order_flush(order, Some(self.index)),
             Acknowledged::Done(flushed) => {
-                drop(spaces);
+                // While the tables are locked, so that nothing newer for a thread gets ahead of it.
                 for thread in flushed.resume {
                     let item = Item::Resume(thread);
                     self.vm.post(thread, item, Some(self.index));
                 }
+                drop(spaces);
                 if let Some(token) = flushed.token {
                     let now = self.vm.now();
                     self.vm.core().flush_done(now, token);

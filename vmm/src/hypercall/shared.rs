@@ -142,6 +142,13 @@ impl Vm {
         i64::try_from(then.duration_since(self.began).as_nanos()).unwrap_or(i64::MAX)
     }
 
+    /// As [`Vm::note`], when the run is over: it can wait for room.
+    pub(super) fn note_at_leisure(&self, event: Event) {
+        if let Some(recorder) = &self.recorder {
+            recorder.note_at_leisure(event);
+        }
+    }
+
     /// Notes an event, if anybody records.
     pub(super) fn note(&self, event: Event) {
         if let Some(recorder) = &self.recorder {

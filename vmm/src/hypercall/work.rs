@@ -109,8 +109,10 @@ impl Vm {
             Work::Complete(end) if mine.is_some_and(|mine| mine.token == Some(end.token)) => {
                 return Some(Rest::Ended(end));
             }
-            // What is left of an access may be memory's business. A thread that is stopped meanwhile stays so.
-            Work::Complete(ref end) if end.result == OpResult::Retry => {
+            // What is left of an access is memory's business. A thread that is stopped meanwhile stays so.
+            Work::Complete(ref end)
+                if end.result == OpResult::Retry && self.has_late_writes(end.thread) =>
+            {
                 return Some(Rest::Work(work));
             }
             Work::Complete(end) => self.complete(end, from),
@@ -255,6 +257,15 @@ impl Vm {
         if let Err(error) = self.memory.set_size_hint(vmo, pages) {
             log::error!("storage of VMO {}: {error}", vmo.0);
         }
+    }
+
+    /// Whether a thread is parked whose instruction has yet to write.
+    fn has_late_writes(&self, thread: ThreadId) -> bool {
+        let mailbox = self.vcpu_of(thread).and_then(|vcpu| self.mailbox(vcpu));
+        mailbox.is_some_and(|mailbox| match mailbox.lock().calls.get(&thread) {
+            Some(Call::Parked(_, parked)) => parked.writes.is_some(),
+            _ => false,
+        })
     }
 
     /// A call that another thread made has ended.

@@ -28,6 +28,9 @@ const CAPACITY: usize = 1 << 14;
 /// How long a record lies in its lane at most, unless the machine is busy.
 const PERIOD: Duration = Duration::from_millis(20);
 
+/// How long [`Recorder::note_at_leisure`] waits for room.
+const LEISURE: Duration = Duration::from_secs(1);
+
 /// Something that happened.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event {
@@ -203,6 +206,18 @@ impl Recorder {
         }
     }
 
+    /// As [`Recorder::note`], by a thread that has nothing else to do: rather than to lose it, it waits until there is room, for a while.
+    pub fn note_at_leisure(&self, event: Event) {
+        let number = LANE.get().min(self.lanes.len().saturating_sub(1));
+        let full = |lane: &Lane| lane.lock().records.len() >= CAPACITY;
+        let until = Instant::now() + LEISURE;
+        while self.lanes.get(number).is_some_and(full) && Instant::now() < until {
+            self.bell.ring(false);
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.note(event);
+    }
+
     /// Empties all lanes; says how many records were lost.
     fn empty(&self, spare: &mut [Vec<Record>], batch: &mut Vec<Record>) -> u64 {
         let mut buffers: Vec<_> = self.lanes.iter().map(Lane::lock).collect();
@@ -346,6 +361,18 @@ mod tests {
                 .map(|(_, note)| *note);
             assert!(own.is_sorted(), "lane {lane}");
         }
+    }
+
+    #[test]
+    fn what_is_noted_at_leisure_is_not_lost() {
+        const ALL: u64 = 5 * CAPACITY as u64;
+        let kept = Arc::default();
+        let recording = Recording::start(0, vec![Box::new(Keep(Arc::clone(&kept)))]).unwrap();
+        let recorder = recording.recorder();
+        (0..ALL).for_each(|number| recorder.note_at_leisure(Event::Parked(number)));
+        recording.finish();
+        let kept = kept.lock().unwrap();
+        assert_eq!((kept.0.len() as u64, kept.1), (ALL, 0));
     }
 
     #[test]

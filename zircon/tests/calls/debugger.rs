@@ -183,6 +183,22 @@ fn a_step_is_not_the_programs_to_see_or_to_change() {
     assert!(is_set(&m, id));
 }
 
+/// The debugger has not looked at the step's exception when it leaves.
+#[test]
+fn a_step_that_nobody_looked_at_never_happened() {
+    let mut m = TestMachine::new();
+    let (_, id) = thread(&mut m);
+    debug(&mut m, Running::Nobody);
+    step(&mut m, id, true);
+    debug(&mut m, Running::All);
+    m.kernel.exception(m.now, id, STEP);
+    m.drain();
+    assert!(m.stopped.contains(&id));
+    leave(&mut m);
+    assert!(m.exceptions.is_empty(), "the program did not trap");
+    assert!(!m.stopped.contains(&id) && !is_set(&m, id));
+}
+
 /// The thread waits in a call that cannot be dropped, with the flag set, when the debugger leaves.
 #[test]
 fn a_step_that_is_left_behind_never_happened() {
