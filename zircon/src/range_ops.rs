@@ -49,16 +49,6 @@ pub(crate) enum RangeOp {
     Zero(Zeroing),
 }
 
-impl RangeOp {
-    /// The VMO that it works on.
-    pub fn vmo(&self) -> VmoId {
-        match self {
-            RangeOp::Pages { vmo, .. } | RangeOp::DontNeed { vmo, .. } => *vmo,
-            RangeOp::Zero(zeroing) => zeroing.vmo,
-        }
-    }
-}
-
 /// The right that an operation needs; each is tested by the operation itself.
 fn right_of(op: VmoOp) -> Rights {
     match op {
@@ -85,10 +75,7 @@ impl Kernel {
             return self.vmo_lock(caller, vmo, rights, op, args);
         }
         match self.range_op(vmo, op, args.offset, args.length)? {
-            Some(range) => {
-                let holds = vec![vmo, range.vmo()];
-                self.begin(caller, Body::RangeOp(range), holds)
-            }
+            Some(range) => self.begin(caller, Body::RangeOp(range), vec![vmo]),
             None => Ok(Started::Done(0)),
         }
     }

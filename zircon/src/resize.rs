@@ -56,7 +56,7 @@ impl Kernel {
             drop: 0..0,
             rest: None,
         };
-        self.begin(caller, Body::Resize(resizing), vec![called, id])
+        self.begin(caller, Body::Resize(resizing), vec![called])
     }
 
     pub(crate) fn step_resize(

@@ -113,7 +113,7 @@ impl Kernel {
             moving: 0,
             failed: None,
         };
-        self.begin(caller, Body::Supply(supply), vec![vmo, aux_root])
+        self.begin(caller, Body::Supply(supply), vec![vmo, aux])
     }
 
     /// INVALID_ARGS unless the VMO itself (no child of it) was made by this pager.

@@ -91,6 +91,7 @@ impl Kernel {
         }
         self.check_transfer(from, from_offset, length)?;
         self.check_transfer(to, offset, length)?;
+        let holds = vec![to, from];
         let ((to, offset), (from, from_offset)) =
             (self.root(to, offset), self.root(from, from_offset));
         if to == from && offset == from_offset {
@@ -103,7 +104,7 @@ impl Kernel {
             from_page: from_offset / PAGE_SIZE,
             count: length / PAGE_SIZE,
         };
-        self.begin(caller, Body::TransferData(transfer), vec![to, from])
+        self.begin(caller, Body::TransferData(transfer), holds)
     }
 
     fn check_transfer(&self, id: VmoId, offset: u64, length: u64) -> Result<(), Status> {

@@ -111,7 +111,7 @@ impl Kernel {
             let part = mapping.part(range.at, range.end);
             match self.range_part(range, &part)? {
                 Some(work) => {
-                    self.hold_only(op, &[part.vmo, work.vmo()]);
+                    self.hold_only(op, &[part.vmo]);
                     range.part = Some((work, part.end()));
                 }
                 None => range.at = part.end(),

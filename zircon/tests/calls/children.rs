@@ -7,6 +7,7 @@ use super::*;
 const RESIZABLE: u32 = 4;
 const SLICE: u32 = 8;
 const NO_WRITE: u32 = 0x20;
+const ALOW: u32 = 0x10;
 const REFERENCE: u32 = 0x40;
 
 /// Offsets of words in the info record.
@@ -162,4 +163,24 @@ fn zero_children_counts_those_that_were_taken_over() {
         m.handle_close(child).unwrap();
     }
     assert_eq!(m.signals(top), 8);
+}
+
+/// Whoever waits for pages by way of a reference keeps that alive, not the VMO that has the pages.
+#[test]
+fn a_call_on_a_reference_does_not_hold_its_target() {
+    let mut p = paged(2);
+    let m = &mut p.m;
+    let middle = m.vmo_create_child(p.vmo, ALOW, 0, 8192).unwrap();
+    let reference = m.vmo_create_child(middle, REFERENCE, 0, 0).unwrap();
+    let _clone = m.vmo_create_child(middle, ALOW, 0, 8192).unwrap();
+    let id = m.thread();
+    let token = m.begin(id, N::VmoOpRange, &[reference.into(), 14, 0, 4096, 0, 0]);
+    m.handle_close(middle).unwrap();
+    assert_eq!(
+        m.vmo_info(p.vmo, CHILDREN),
+        2,
+        "the reference and the clone"
+    );
+    m.supply(p.pager, p.vmo, 0..1, 0).unwrap();
+    assert_eq!(m.status(token), Status::OK);
 }
