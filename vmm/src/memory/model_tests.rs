@@ -466,6 +466,13 @@ impl Pair {
         self.make_writable(target, to.range());
         // Making the target ready may have changed what the source shows.
         self.make_present(source.id, from.range());
+        // A live clone that is copied onto the VMO that it shows: what is read may have been written before. Nobody says what comes of it.
+        if from
+            .range()
+            .any(|page| self.lies_in(source.id, page, target.id, &to.range()))
+        {
+            return;
+        }
         // The source is read from `skip` on, the target written from its start on.
         self.perform(MemoryOp::Copy {
             from: source.id,
@@ -474,6 +481,19 @@ impl Pair {
             to_offset: to.first * PAGE_SIZE,
             length: from.count * PAGE_SIZE - u64::from(skip),
         });
+    }
+
+    /// Whether what a VMO has or shows of a page lies in these pages of another.
+    fn lies_in(&self, vmo: VmoId, page: u64, other: VmoId, pages: &Range<u64>) -> bool {
+        let mut place = Some((vmo, page));
+        while let Some((of, at)) = place {
+            if of == other && pages.contains(&at) {
+                return true;
+            }
+            let shown = self.model.holding(of, at) == Holding::Shown;
+            place = self.model.covered(of, at).filter(|_| shown);
+        }
+        false
     }
 
     fn move_pages(&mut self, from: Target, to: Target, protect: bool) {
