@@ -16,6 +16,7 @@
 mod ahead;
 mod debugger;
 mod emulated;
+mod explain;
 mod fault;
 mod mailbox;
 pub mod operands;

@@ -13,7 +13,8 @@ use protocol::{Status, USER_END};
 use zircon::{ExceptionKind, OpResult, SyscallOutcome, ThreadId};
 
 use super::debugger::in_ring_3;
-use super::fault::{KnownCode, Puzzle};
+use super::explain::KnownCode;
+use super::fault::Puzzle;
 use super::mailbox::Item;
 use super::operands::OperandDecoder;
 use super::report::describe;
