@@ -147,6 +147,17 @@ pub enum FaultOutcome {
     Gone,
 }
 
+/// Where a byte that a thread has access to lies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// The VMO.
+    pub vmo: VmoId,
+    /// The byte in it.
+    pub offset: u64,
+    /// Nothing in the VM ever changes what that VMO holds.
+    pub unchanging: bool,
+}
+
 impl Kernel {
     /// An empty kernel for a VM that has room for `max_threads` threads.
     pub fn new(max_threads: usize) -> Self {
@@ -304,29 +315,30 @@ impl Kernel {
 
     /// Whether `thread` could make this access now, without any page being asked for.
     pub fn is_present(&self, thread: ThreadId, address: u64, access: Access) -> bool {
-        let process = self.threads.get(&thread).map(|thread| thread.process);
-        let run = process.and_then(|process| self.user_run(process, address, 1, access).ok());
-        run.is_some_and(|run| {
-            let page = run.offset / protocol::PAGE_SIZE;
-            let (Seen::Page(owner, at, state) | Seen::Zero(owner, at, state)) =
-                self.look(run.vmo, page, 1).0
-            else {
-                return false;
-            };
-            let (Some(vmo), Some(owner_vmo)) = (self.vmos.get(&run.vmo), self.vmos.get(&owner))
-            else {
-                return false;
-            };
-            let calm = vmo.calm_run(page, 1, false) == 1 && owner_vmo.calm_run(at, 1, false) == 1;
-            let writable = owner == run.vmo && vmo.permits_write(state);
-            state.is_resident() && calm && (access != Access::Write || writable)
-        })
+        self.place_of(thread, address, access).is_some()
     }
 
-    /// Whether nothing in the VM ever changes what a VMO holds.
-    pub fn is_never_written(&self, vmo: VmoId) -> bool {
-        let vmo = self.vmos.get(&vmo);
-        vmo.is_some_and(|vmo| vmo.storage_writes() == Writes::Never)
+    /// Where the byte at an address lies, if `thread` could make this access now.
+    pub fn place_of(&self, thread: ThreadId, address: u64, access: Access) -> Option<Place> {
+        let process = self.threads.get(&thread)?.process;
+        let run = self.user_run(process, address, 1, access).ok()?;
+        let page = run.offset / protocol::PAGE_SIZE;
+        let (Seen::Page(owner, at, state) | Seen::Zero(owner, at, state)) =
+            self.look(run.vmo, page, 1).0
+        else {
+            return None;
+        };
+        let vmo = self.vmos.get(&run.vmo)?;
+        let own = owner == run.vmo;
+        let calm = vmo.calm_run(page, 1, false) == 1
+            && (own || self.vmos.get(&owner)?.calm_run(at, 1, false) == 1);
+        let writable = own && vmo.permits_write(state);
+        let there = state.is_resident() && calm && (access != Access::Write || writable);
+        there.then(|| Place {
+            vmo: run.vmo,
+            offset: run.offset,
+            unchanging: vmo.storage_writes() == Writes::Never,
+        })
     }
 
     /// Where `thread`'s process has mapped a page: the lowest address that permits the access, else the lowest.

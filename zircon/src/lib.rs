@@ -111,7 +111,7 @@ pub use ids::{
     ProcessId, ResourceId, SuspendId, ThreadId, Token, VmarId,
 };
 pub use intervals::Intervals;
-pub use kernel::{FaultOutcome, Kernel, SyscallOutcome, VmoUsage};
+pub use kernel::{FaultOutcome, Kernel, Place, SyscallOutcome, VmoUsage};
 pub use mappings::MappedRun;
 pub use memory::{MemoryOp, MemoryOpId, MemoryResult, Pages, Storage, VmoId, Writes};
 pub use policy::{JobPolicy, POLICY_KILL};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Instant;
 
 use protocol::{PAGE_SIZE, USER_END};
-use zircon::{Access, Kernel, MemoryOp, MemoryResult, ThreadId, VmoId};
+use zircon::{Access, Kernel, MemoryOp, MemoryResult, Place, ThreadId};
 
 use super::operands::{self, AccessKind, Decoded, MAX_INSTRUCTION};
 use super::run::{RunError, Runner};
@@ -23,9 +23,6 @@ impl From<AccessKind> for Access {
     }
 }
 
-/// A byte of a VMO: the VMO and the offset.
-type Place = (VmoId, u64);
-
 /// Instructions that faulted lately, of programs' text that nobody can write to: reading one costs more than decoding it.
 #[derive(Debug, Default)]
 pub(super) struct KnownCode {
@@ -35,14 +32,17 @@ pub(super) struct KnownCode {
 
 impl KnownCode {
     fn get(&self, place: Place) -> Option<&[u8]> {
-        let entry = self.entries.get(place.1 as usize % self.entries.len())?;
+        let entry = self
+            .entries
+            .get(place.offset as usize % self.entries.len())?;
         let (known, bytes) = entry.as_ref()?;
         (*known == place).then_some(bytes)
     }
 
+    /// Keeps an instruction if nobody can write there.
     fn set(&mut self, place: Place, bytes: [u8; MAX_INSTRUCTION]) {
-        let slot = place.1 as usize % self.entries.len();
-        if let Some(entry) = self.entries.get_mut(slot) {
+        let slot = place.offset as usize % self.entries.len();
+        if let Some(entry) = self.entries.get_mut(slot).filter(|_| place.unchanging) {
             *entry = Some((place, bytes));
         }
     }
@@ -137,12 +137,12 @@ impl Runner {
         since: Instant,
     ) -> Result<Explained, RunError> {
         let rip = registers.rip;
-        if !self.vm.core().is_present(thread, rip, Access::Execute) {
+        let place = self.vm.core().place_of(thread, rip, Access::Execute);
+        let Some(place) = place else {
             self.touch(thread, rip, Access::Execute, since, None)?;
             return Ok(Explained::Handled);
-        }
-        let Some(code) = self.code(thread, rip) else {
-            // The page went between the two looks.
+        };
+        let Some(code) = self.code(thread, rip, place) else {
             return Ok(Explained::Handled);
         };
         // Asking for the bases costs a system call, and a tenth of a fault: only a prefix makes them matter.
@@ -181,46 +181,34 @@ impl Runner {
         Ok(Explained::Handled)
     }
 
-    /// The bytes at RIP, as far as they are there; the first page is.
-    fn code(&mut self, thread: ThreadId, rip: u64) -> Option<Code> {
+    /// The bytes at RIP, as far as they are there; the first page is, in this place.
+    fn code(&mut self, thread: ThreadId, rip: u64, place: Place) -> Option<Code> {
         let first = (PAGE_SIZE - rip % PAGE_SIZE).min(MAX_INSTRUCTION as u64);
-        let place = self.unchanging_code(thread, rip);
-        if let Some(place) = place
-            && let Some(bytes) = self.known_code.get(place)
-        {
+        if let Some(bytes) = self.known_code.get(place) {
             return Some(Code::of(bytes));
         }
-        let mut bytes = self.read(thread, rip, first)?;
-        if let (Some(place), Ok(whole)) = (place, bytes.as_slice().try_into()) {
+        let mut bytes = self.read(place, first)?;
+        if let Ok(whole) = bytes.as_slice().try_into() {
             self.known_code.set(place, whole);
         }
-        let next = rip + first;
-        if first < MAX_INSTRUCTION as u64
-            && self.vm.core().is_present(thread, next, Access::Execute)
-        {
-            bytes.extend(self.read(thread, next, MAX_INSTRUCTION as u64 - first)?);
+        let rest = MAX_INSTRUCTION as u64 - first;
+        if rest > 0 {
+            let next = self
+                .vm
+                .core()
+                .place_of(thread, rip + first, Access::Execute);
+            if let Some(next) = next {
+                bytes.extend(self.read(next, rest)?);
+            }
         }
         Some(Code::of(&bytes))
     }
 
-    /// Where the bytes at RIP lie, if nobody can write there.
-    fn unchanging_code(&self, thread: ThreadId, rip: u64) -> Option<Place> {
-        let core = self.vm.core();
-        let run = core.mapped_run(core.process_of(thread)?, rip)?;
-        let place = (run.vmo, run.page * PAGE_SIZE + (rip - run.address));
-        core.is_never_written(run.vmo).then_some(place)
-    }
-
-    /// Bytes of one present page of a program.
-    fn read(&self, thread: ThreadId, address: u64, length: u64) -> Option<Vec<u8>> {
-        let run = {
-            let core = self.vm.core();
-            core.mapped_run(core.process_of(thread)?, address)?
-        };
-        let offset = run.page * PAGE_SIZE + (address - run.address);
+    /// Bytes of a present page; `None` if it went between the two looks.
+    fn read(&self, place: Place, length: u64) -> Option<Vec<u8>> {
         let op = MemoryOp::Read {
-            vmo: run.vmo,
-            offset,
+            vmo: place.vmo,
+            offset: place.offset,
             length: length as usize,
         };
         match self.vm.memory.perform(&op) {
