@@ -18,6 +18,11 @@ pub(crate) fn pin(nth: usize) {
     }
 }
 
+/// How many processors the calling thread may use.
+pub(crate) fn count() -> usize {
+    sched_getaffinity(None).map_or(1, |allowed| allowed.count() as usize)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

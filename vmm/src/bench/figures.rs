@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::floor::{Source, Window, guest};
 use super::side::{self, Content, NAMES, Observation, Ours, Touches};
 use crate::config::SupplyPolicy;
+use crate::processor;
 
 const PAGE: u64 = 4096;
 
@@ -76,6 +77,9 @@ impl Ground {
         let both = &[(Statistic::Mean, Some(1.15)), (Statistic::P50, None)];
         figures.push(self.random(3, "PageInBlobRandom/2 vCPUs, 2 VMOs", 2, &[0, 1], both));
         figures.extend(self.one_vmo());
+        if processor::count() > 1 {
+            figures.push(self.apart());
+        }
         figures.extend(self.deliveries());
         figures.extend(self.services());
         figures.push(self.null());
@@ -274,6 +278,17 @@ impl Ground {
             rows: vec![(Statistic::P50, Some(1.25))],
             floor: Some(Box::new(move || side::ours(&alone, self.nanoseconds))),
             ours: Box::new(move || side::ours(&crowded, self.nanoseconds)),
+        }
+    }
+
+    /// What figure 3 depends on: how far apart the host has the processors at the time.
+    fn apart(&self) -> Figure<'_> {
+        Figure {
+            number: 3,
+            name: "CacheLine, to the other processor and back".into(),
+            rows: vec![(Statistic::Mean, None)],
+            floor: None,
+            ours: Box::new(super::apart::round_trip),
         }
     }
 

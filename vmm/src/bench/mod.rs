@@ -6,6 +6,7 @@
 //!
 //! Guests measure by the time-stamp counter in ring 3, around the touch or the call, with the same instructions on both sides.
 
+mod apart;
 mod clock;
 mod core;
 mod delivery;
