@@ -12,6 +12,7 @@ use protocol::{PAGE_SIZE, RawHandle, Rights, Status};
 use crate::handle::require;
 use crate::ids::{Token, VmoId};
 use crate::kernel::{Begin, Caller, Kernel, Started};
+use crate::memory::Pages;
 use crate::memory_ops::page_span;
 use crate::op::{Body, OK, Op, Step, StepResult};
 use crate::ready::{Intent, Need, Ready};
@@ -78,6 +79,21 @@ impl Kernel {
             Some(range) => self.begin(caller, Body::RangeOp(range), vec![vmo]),
             None => Ok(Started::Done(0)),
         }
+    }
+
+    /// Commits pages of a VMO that is mapped, as far as they can be had; nobody waits for it.
+    pub fn commit(&mut self, now: i64, pages: Pages) {
+        self.now = now;
+        let range = pages.range();
+        let body = Body::RangeOp(RangeOp::Pages {
+            vmo: pages.vmo,
+            offset: range.start * PAGE_SIZE,
+            end: range.end * PAGE_SIZE,
+            intent: Intent::Commit,
+            hint: true,
+        });
+        let _ = self.start(None, body, vec![pages.vmo], None);
+        self.settle();
     }
 
     /// Checks an operation on `[offset, offset + length)` of a VMO, for which the caller has the right; `None` if there is nothing

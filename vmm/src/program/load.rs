@@ -7,8 +7,8 @@
 //! STARTUP ..                  start-up pages, read-only
 //! ```
 //! A segment's VMO is provided by the VMM from the image. What each program needs first - the pages around its entry, those that its
-//! other segments begin with, the start-up page - is brought in before it runs, unless the policy of supply asks for something else;
-//! nothing more is read before it is touched. A writable segment's VMO is written in place: it is this process's own, and nothing goes
+//! other segments begin with, the start-up page, the top of the stack - is brought in before it runs, unless the policy of supply asks for
+//! something else; nothing more is read before it is touched. A writable segment's VMO is written in place: it is this process's own, and nothing goes
 //! back to the image.
 
 use std::collections::BTreeMap;
@@ -299,8 +299,16 @@ impl Loader<'_> {
     fn stack(&mut self, size: u64) -> Result<(), LoadError> {
         let added = self.kernel.add_anonymous_vmo("stack", size);
         let vmo = added.map_err(|status| core("the stack", status))?;
-        let length = self.kernel.page_count(vmo) * protocol::PAGE_SIZE;
-        self.map(vmo, STACK_TOP.saturating_sub(length), true, false)
+        let pages = self.kernel.page_count(vmo);
+        let length = pages * protocol::PAGE_SIZE;
+        self.map(vmo, STACK_TOP.saturating_sub(length), true, false)?;
+        if let Some(first) = pages.checked_sub(1)
+            && self.supply == SupplyPolicy::Adaptive
+        {
+            let count = 1;
+            self.kernel.commit(0, Pages { vmo, first, count });
+        }
+        Ok(())
     }
 
     fn startup(&mut self, page: Vec<u8>) -> Result<(), LoadError> {

@@ -254,3 +254,29 @@ fn vmo_op_range_prefetch_and_hints_commit_nothing() {
     }
     assert_eq!(m.committed(vmo), 0);
 }
+
+/// What the VMM commits for a program before it runs; where there is no room nobody is told.
+#[test]
+fn the_vmm_commits_what_is_mapped() {
+    for (room, committed) in [(8, 2), (1, 1), (0, 0)] {
+        let mut m = TestMachine::new();
+        let vmo = m.kernel.add_anonymous_vmo("stack", 4 * PAGE_SIZE).unwrap();
+        let run = zircon::MappedRun {
+            address: 0x5000_0000,
+            length: 4 * PAGE_SIZE,
+            vmo,
+            page: 0,
+            write: true,
+            execute: false,
+        };
+        m.kernel.map_at(m.main.process, run).unwrap();
+        m.drain();
+        let taken = m.kernel.resident_pages().0;
+        m.kernel.limit_memory(taken + room);
+        let (first, count) = (2, 2);
+        m.kernel.commit(m.now, zircon::Pages { vmo, first, count });
+        m.drain();
+        assert_eq!(m.kernel.resident_pages().0 - taken, committed, "{room}");
+        assert_eq!(m.kernel.waits(), [], "nobody waits");
+    }
+}
