@@ -13,6 +13,7 @@ use zircon::{DebuggedThread, MemoryOp, MemoryResult, Pages, Running, ThreadId, V
 use super::shared::Vm;
 use crate::machine::Registers;
 use crate::machine::in_protocol;
+use crate::pager::Wait;
 
 /// How often a write is tried again while something is under way on its page, a millisecond apart.
 const TRIES: u32 = 100;
@@ -136,7 +137,7 @@ impl Vm {
         }
         let first = run.page + (address - run.address) / PAGE_SIZE;
         let (vmo, count) = (run.vmo, 1);
-        self.fetch(Pages { vmo, first, count });
+        self.fetch(Pages { vmo, first, count }, Wait::Allowed);
         self.drain(None);
         self.core().debug_place(self.program, address)
     }

@@ -23,7 +23,7 @@ use crate::machine::KickHandle;
 use crate::memory::Memory;
 use crate::observe::{Event, Recorder, Stats};
 use crate::outcome::End;
-use crate::pager::{Delayer, Workers};
+use crate::pager::{Delayer, Wait, Workers};
 use protocol::{GeneralRegs, PAGE_SIZE};
 
 /// One VM, as its vCPU threads, its workers and its event loop see it.
@@ -198,11 +198,12 @@ impl Vm {
         }
     }
 
-    /// Carries out what loading the program left to do, and brings in the pages that it needs first.
+    /// Carries out what loading the program left to do, and brings in the pages that it needs first, as far as nothing has to be waited
+    /// for.
     pub(crate) fn begin(&self, first: &[Pages]) {
         self.drain(None);
         for pages in first {
-            self.fetch(*pages);
+            self.fetch(*pages, Wait::Never);
         }
     }
 

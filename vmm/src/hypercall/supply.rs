@@ -143,11 +143,11 @@ impl Vm {
         }
     }
 
-    /// Brings in content that nobody has asked for, if this VMM can read it; it may have to wait for the host.
-    pub(super) fn fetch(&self, pages: Pages) {
+    /// Brings in content that nobody has asked for, if this VMM can read it.
+    pub(super) fn fetch(&self, pages: Pages, wait: Wait) {
         let host = lock(&self.host_vmos).get(&pages.vmo).cloned();
         if let Some(Provider::Reads(reads)) = host.as_deref().map(|host| &host.provider) {
-            let read = self.read_and_supply(reads, pages, pages.first, Wait::Allowed);
+            let read = self.read_and_supply(reads, pages, pages.first, wait);
             if let Err(error) = read {
                 log::info!("VMO {}, page {}: {error:?}", pages.vmo.0, pages.first);
             }

@@ -7,9 +7,9 @@
 //! STARTUP ..                  start-up pages, read-only
 //! ```
 //! A segment's VMO is provided by the VMM from the image. What each program needs first - the pages around its entry, those that its
-//! other segments begin with, the start-up page, the top of the stack - is brought in before it runs, unless the policy of supply asks for
-//! something else; nothing more is read before it is touched. A writable segment's VMO is written in place: it is this process's own, and nothing goes
-//! back to the image.
+//! other segments begin with, the start-up page, the top of the stack - is brought in before it runs if it is at hand, unless the policy
+//! of supply asks for something else; nothing more is read before it is touched. A writable segment's VMO is written in place: it is this
+//! process's own, and nothing goes back to the image.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
