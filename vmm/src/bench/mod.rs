@@ -26,7 +26,8 @@ mod writes;
 
 use std::io;
 
-use crate::machine::caps;
+use crate::guest_image;
+use crate::machine::{HostClass, KernelImage, caps};
 use figures::{Figure, Ground, Statistic};
 use noise::Watch;
 use side::{Observation, Work};
@@ -87,7 +88,21 @@ pub fn run(config: &BenchConfig, mut tell: impl FnMut(&str)) -> io::Result<Resul
         rounds: config.rounds,
         figures: measured,
         memory,
+        kernel_instructions: wanted(6).then(kernel_instructions).transpose()?,
     })
+}
+
+/// Instructions of the guest kernel on the way of a call that the VMM answers at once: in from ring 3, out to the VMM, and back.
+fn kernel_instructions() -> io::Result<usize> {
+    let image = KernelImage::parse(guest_image::KERNEL).map_err(io::Error::other)?;
+    let header = image.header();
+    let from = match caps::host_class() {
+        HostClass::Hardware => header.syscall_entry,
+        // By way of the page fault that the entry raises there.
+        HostClass::Software => header.landing,
+    };
+    let count = image.instructions_to_return(from);
+    count.ok_or_else(|| io::Error::other("the guest kernel's way back to ring 3 is not to be seen"))
 }
 
 /// A figure, measured.

@@ -124,6 +124,7 @@ mod tests {
             rounds: 1,
             figures,
             memory: Vec::new(),
+            kernel_instructions: None,
         })
         .unwrap();
         assert_eq!(page.matches("<svg").count(), 3);

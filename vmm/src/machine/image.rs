@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use iced_x86::{Decoder, DecoderOptions, FlowControl};
 use object::{
     Endianness, elf,
     read::elf::{FileHeader, ProgramHeader, SectionHeader},
@@ -153,6 +154,25 @@ impl<'a> KernelImage<'a> {
         &self.header
     }
 
+    /// Instructions from an address of the kernel's code on until it leaves for ring 3, with no conditional jump taken; `None` if that is
+    /// not to be seen.
+    pub fn instructions_to_return(&self, from: u64) -> Option<usize> {
+        let holds = |segment: &&Segment<'_>| segment.addresses.contains(&from);
+        let segment = self.segments.iter().find(holds)?;
+        let bytes = segment
+            .bytes
+            .get((from - segment.addresses.start) as usize..)?;
+        let decoder = Decoder::with_ip(64, bytes, from, DecoderOptions::NONE);
+        for (before, instruction) in decoder.into_iter().enumerate() {
+            match instruction.flow_control() {
+                FlowControl::Next | FlowControl::ConditionalBranch => {}
+                FlowControl::Return => return Some(before + 1),
+                _ => return None,
+            }
+        }
+        None
+    }
+
     /// Addresses of the kernel's code.
     pub(super) fn code(&self) -> Vec<Range<u64>> {
         let code = self
@@ -259,6 +279,18 @@ mod tests {
                 .iter()
                 .all(|s| !(s.access.write && s.access.execute))
         );
+    }
+
+    #[test]
+    fn a_call_that_is_answered_at_once_takes_few_instructions() {
+        let image = KernelImage::parse(KERNEL).unwrap();
+        let header = image.header();
+        let count = |from| image.instructions_to_return(from);
+        // `out`, `jc`, `sysretq`; before them the landing's three.
+        assert_eq!(count(header.syscall_entry), Some(3));
+        assert_eq!(count(header.landing), Some(6));
+        assert_eq!(count(header.entry), None, "it calls");
+        assert_eq!(count(0), None);
     }
 
     #[test]

@@ -44,6 +44,8 @@ fn every_figure_is_measured() {
             "no figure {number} in {numbers:?}"
         );
     }
+    let instructions = results["kernel_instructions"].as_u64().unwrap();
+    assert!((1..60).contains(&instructions), "{instructions}");
     let memory = results["memory"].as_array().unwrap();
     assert!(!memory.is_empty());
     for line in memory {
