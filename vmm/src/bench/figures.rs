@@ -89,6 +89,7 @@ impl Ground {
         figures.push(self.clone_writes());
         figures.push(self.write_back_scan());
         figures.extend([100, 10_000].map(|vmos| self.many(vmos)));
+        figures.extend([100, 10_000].map(|vmos| self.calls_among(vmos)));
         figures.extend([64, 1].map(|each| self.sparse(each)));
         figures.push(self.anonymous());
         figures.push(self.core());
@@ -289,6 +290,19 @@ impl Ground {
             rows: vec![(Statistic::Mean, None)],
             floor: None,
             ours: Box::new(super::apart::round_trip),
+        }
+    }
+
+    /// Calls while there are many VMOs, beside calls without.
+    fn calls_among(&self, vmos: u64) -> Figure<'_> {
+        let of = |vmos| self.calls(args(["supply"], [1, self.count / 4, vmos], 0));
+        let (alone, crowded) = (of(0), of(vmos));
+        Figure {
+            number: 10,
+            name: format!("Pager/Supply/1/{vmos} VMOs, beside 1"),
+            rows: vec![(Statistic::P50, Some(1.25))],
+            floor: Some(Box::new(move || side::ours(&alone, self.nanoseconds))),
+            ours: Box::new(move || side::ours(&crowded, self.nanoseconds)),
         }
     }
 

@@ -5,7 +5,7 @@
 //! | `read SEED COUNT NAME...` | the first load of COUNT pages of each VMO, one thread a name, of other pages if a name comes again; in order if SEED is 0, else at random |
 //! | `write SEED COUNT NAME...` | likewise, stores |
 //! | `null COUNT` | `zx_clock_get_monotonic` |
-//! | `supply PAGES COUNT` | `zx_pager_supply_pages` of so many pages |
+//! | `supply PAGES COUNT [VMOS]` | `zx_pager_supply_pages` of so many pages, while there are so many other VMOs |
 //! | `many VMOS SEED COUNT NAME` | as `read`, with so many other VMOs there |
 //! | `places COUNT EACH NAME` | the first load of EACH pages in COUNT places of a VMO |
 //! | `clone PAGES COUNT` | `zx_vmo_create_child` (a snapshot) of a VMO of so many pages, none of which is there |
@@ -58,7 +58,9 @@ fn run(startup: &Startup<'_>) -> i32 {
             None => Err(Status::INVALID_ARGS),
         },
         (Some("null"), Some(count), _) => null(count as usize),
-        (Some("supply"), Some(pages), Some(count)) => supply(pages, count as usize),
+        (Some("supply"), Some(pages), Some(count)) => {
+            crowd(argument(4).unwrap_or(0)).and_then(|()| supply(pages, count as usize))
+        }
         (Some("service"), Some(count), _) => service(count as usize),
         (Some("exit"), ..) => Ok(()),
         _ => Err(Status::INVALID_ARGS),
