@@ -63,6 +63,8 @@ pub enum Error {
 /// # Errors
 /// What kept the run from starting. A run that started has an [`Outcome`], whatever the program did.
 pub fn run(config: RunConfig) -> Result<Outcome, Error> {
+    // It has the time at which the run begins.
+    let stats = Arc::new(Stats::new(config.cpus));
     memory::raise_limits();
     let core = config
         .core
@@ -97,7 +99,6 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
         FaultDelivery::Exit => Memory::new(geometry, Box::new(add_slot))?,
         FaultDelivery::Event => Memory::with_events(geometry, Box::new(add_slot))?,
     };
-    let stats = Arc::new(Stats::new(config.cpus));
     let progress = config
         .interactive
         .then(|| Progress::start(&stats))

@@ -83,7 +83,7 @@ impl Ground {
         figures.extend(self.deliveries());
         figures.extend(self.services());
         figures.push(self.null());
-        figures.push(self.start());
+        figures.extend(self.starts());
         figures.extend([1, 16, 256].map(|pages| self.supply(pages)));
         figures.push(self.clones());
         figures.push(self.clone_writes());
@@ -237,18 +237,6 @@ impl Ground {
             rows: vec![(Statistic::P50, Some(1.2))],
             floor: Some(Box::new(floor)),
             ours: Box::new(move || side::ours(&ours, self.nanoseconds)),
-        }
-    }
-
-    /// A whole VM, from its making to its end, with a program that ends at once.
-    fn start(&self) -> Figure<'_> {
-        let ours = self.calls(args(["exit"], [], 0));
-        Figure {
-            number: 7,
-            name: "Vm/StartAndEnd".into(),
-            rows: vec![(Statistic::P50, Some(1.5))],
-            floor: Some(Box::new(|| side::whole(side::start_and_end))),
-            ours: Box::new(move || side::whole(|| side::ours(&ours, self.nanoseconds).map(|_| ()))),
         }
     }
 

@@ -21,6 +21,7 @@ mod report;
 mod service;
 mod side;
 mod sizes;
+mod start;
 mod stats;
 mod writes;
 

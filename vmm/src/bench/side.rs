@@ -4,21 +4,19 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::floor::{Event, Floor, Source, Window, guest, guest::Code};
+use super::floor::{Event, Floor, Source, Window, guest::Code};
 use crate::config::{
     FaultDelivery, FileMode, NamedVmo, Output, Program, RunConfig, SupplyPolicy, VmoSource,
 };
+use crate::observe::Report;
 use crate::outcome::End;
 use crate::pager::HostPager;
 use crate::{guest_image, vm};
 
 /// A run that takes longer is stuck.
 const TIMEOUT: Duration = Duration::from_secs(300);
-
-/// Repetitions of [`whole`] in a run.
-const WHOLE: usize = 5;
 
 /// What one run of one side brought.
 #[derive(Clone, Debug, Default)]
@@ -84,6 +82,29 @@ pub fn delivered(
     delivery: FaultDelivery,
     nanoseconds: f64,
 ) -> io::Result<Observation> {
+    let (report, written) = guest(what, delivery)?;
+    let cycles = written
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|bytes| u32::from_le_bytes(*bytes));
+    Ok(Observation {
+        samples: cycles
+            .map(|cycles| f64::from(cycles) * nanoseconds)
+            .collect(),
+        work: Work {
+            pages: report.pages.supplied_demand + report.pages.supplied_ahead,
+            faults: report.faults.served,
+            exits: report.exits.iter().map(|exits| exits.total).sum(),
+        },
+    })
+}
+
+/// Runs the program once; what was counted and what it wrote.
+///
+/// # Errors
+/// Whatever kept it from its end.
+pub fn guest(what: &Ours, delivery: FaultDelivery) -> io::Result<(Report, Vec<u8>)> {
     let image = guest_image::programs()
         .iter()
         .find(|(name, _)| *name == "bench");
@@ -137,22 +158,7 @@ pub fn delivered(
         let what = format!("the measured program ended with {:?}: {words}", outcome.end);
         return Err(io::Error::other(what));
     }
-    let cycles = written
-        .as_chunks::<4>()
-        .0
-        .iter()
-        .map(|bytes| u32::from_le_bytes(*bytes));
-    let report = outcome.report;
-    Ok(Observation {
-        samples: cycles
-            .map(|cycles| f64::from(cycles) * nanoseconds)
-            .collect(),
-        work: Work {
-            pages: report.pages.supplied_demand + report.pages.supplied_ahead,
-            faults: report.faults.served,
-            exits: report.exits.iter().map(|exits| exits.total).sum(),
-        },
-    })
+    Ok((outcome.report, written))
 }
 
 /// What the floor does in a run: touches pages that come `at_once` at a time, from a file.
@@ -258,36 +264,6 @@ pub fn observed(cycles: &[Vec<u32>], nanoseconds: f64, work: Work) -> Observatio
     let all = cycles.iter().flatten();
     let samples = all.map(|cycles| f64::from(*cycles) * nanoseconds).collect();
     Observation { samples, work }
-}
-
-/// Nanoseconds that something takes from its start to its end, a few times.
-///
-/// # Errors
-/// What it met.
-pub fn whole(act: impl Fn() -> io::Result<()>) -> io::Result<Observation> {
-    let samples = (0..WHOLE).map(|_| {
-        let began = Instant::now();
-        act()?;
-        Ok(began.elapsed().as_nanos() as f64)
-    });
-    Ok(Observation {
-        samples: samples.collect::<io::Result<_>>()?,
-        work: Work::default(),
-    })
-}
-
-/// Makes a VM of the floor's, runs it to its first exit, and takes it down.
-///
-/// # Errors
-/// What the host refused.
-pub fn start_and_end() -> io::Result<()> {
-    let mut floor = Floor::new(1, 1, true)?;
-    let nothing = |_: &Window, _: usize, _: u64, event: Event| {
-        Err(io::Error::other(format!(
-            "the floor's guest wants {event:?}"
-        )))
-    };
-    floor.run(guest::end(), 0, &[], &nothing).map(|_| ())
 }
 
 /// Opens the sample file for the floor.

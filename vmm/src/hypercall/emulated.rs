@@ -49,6 +49,7 @@ impl Runner {
         access: MmioAccess,
         since: Instant,
     ) -> Result<(), RunError> {
+        self.vm.stats.first_user_instruction();
         let thread = self.current_thread()?;
         match access {
             MmioAccess::Read { .. } => {

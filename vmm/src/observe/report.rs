@@ -38,6 +38,8 @@ pub struct Times {
     pub first_user_instruction_since_exec_ns: Option<u64>,
     /// The same from the start of the run, all set-up of the VM included.
     pub first_user_instruction_since_run_ns: Option<u64>,
+    /// From the start of the run to when the first fault of ring 3 was served. Null: there was none.
+    pub first_fault_served_since_run_ns: Option<u64>,
     /// The whole run.
     pub wall_ns: u64,
 }
@@ -148,6 +150,12 @@ impl Display for Report {
                 row("time to first user instruction", &value)?;
             }
             None => row("time to first user instruction", &"none was executed")?,
+        }
+        if let Some(run) = self.times.first_fault_served_since_run_ns {
+            row(
+                "time to first fault served",
+                &format!("{} in the run", Nanos(run)),
+            )?;
         }
         row("wall time", &Nanos(self.times.wall_ns))?;
         let pages = &self.pages;
@@ -325,6 +333,7 @@ mod tests {
             times: Times {
                 first_user_instruction_since_exec_ns: Some(12_345_678),
                 first_user_instruction_since_run_ns: Some(9_000_000),
+                first_fault_served_since_run_ns: Some(9_100_000),
                 wall_ns: 1_234_000_000,
             },
             exits: vec![
@@ -386,6 +395,7 @@ mod tests {
             sample().to_string(),
             "\
 time to first user instruction  12.35 ms (9.00 ms of it in the run)
+time to first fault served      9.10 ms in the run
 wall time                       1.234 s
 page requests                   5 for 9 pages
 pages supplied                  64 (9 asked for, 55 ahead, 7 in vain)

@@ -71,8 +71,9 @@ impl ExitKind {
 #[derive(Debug)]
 pub struct Stats {
     began: Instant,
-    /// When the first instruction of ring 3 was about to run.
+    /// When ring 3 left for the first time, or was about to run.
     first_user_instruction: OnceLock<Instant>,
+    first_fault_served: OnceLock<Instant>,
     vcpus: Vec<VcpuCells>,
     requests: AtomicU64,
     requested: AtomicU64,
@@ -121,6 +122,7 @@ impl Stats {
         Stats {
             began: Instant::now(),
             first_user_instruction: OnceLock::new(),
+            first_fault_served: OnceLock::new(),
             vcpus: (0..vcpus).map(|_| VcpuCells::new()).collect(),
             requests: AtomicU64::new(0),
             requested: AtomicU64::new(0),
@@ -176,6 +178,7 @@ impl Stats {
 
     /// A fault of this vCPU was resolved so long after its exit.
     pub fn fault_served(&self, vcpu: u32, latency: Duration) {
+        self.first_fault_served.get_or_init(Instant::now);
         if let Some(cells) = self.vcpu(vcpu) {
             let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
             let mut histogram = cells.latency.lock().unwrap_or_else(PoisonError::into_inner);
@@ -183,7 +186,7 @@ impl Stats {
         }
     }
 
-    /// Ring 3 is about to run; the first call counts.
+    /// Ring 3 has run, or was about to; the first call counts.
     pub fn first_user_instruction(&self) {
         self.first_user_instruction.get_or_init(Instant::now);
     }
@@ -209,6 +212,7 @@ impl Stats {
     /// `measure_memory`: that takes a millisecond, and is to be done while guest memory is still mapped.
     pub fn report(&self, vmos: Vec<VmoUsage>, reclaim: Reclaim, measure_memory: bool) -> Report {
         let first = self.first_user_instruction.get();
+        let since_run = |moment: &Instant| nanos(moment.saturating_duration_since(self.began));
         let wall = self.began.elapsed();
         let memory = match measure_memory {
             true => smaps::measure("self"),
@@ -219,8 +223,8 @@ impl Stats {
                 first_user_instruction_since_exec_ns: first
                     .filter(|_| measure_memory)
                     .map(|&moment| nanos(process::since_start(moment))),
-                first_user_instruction_since_run_ns: first
-                    .map(|moment| nanos(moment.saturating_duration_since(self.began))),
+                first_user_instruction_since_run_ns: first.map(since_run),
+                first_fault_served_since_run_ns: self.first_fault_served.get().map(since_run),
                 wall_ns: nanos(wall),
             },
             exits: self.exits(),

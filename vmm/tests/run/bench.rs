@@ -44,6 +44,14 @@ fn every_figure_is_measured() {
             "no figure {number} in {numbers:?}"
         );
     }
+    for part in [
+        "exec to first instruction",
+        "run to first instruction",
+        "run to first fault served",
+    ] {
+        let line = format!("Vm/Start, {part}");
+        assert!(table.contains(&line), "{line} is not in {table}");
+    }
     let instructions = results["kernel_instructions"].as_u64().unwrap();
     assert!((1..60).contains(&instructions), "{instructions}");
     let memory = results["memory"].as_array().unwrap();

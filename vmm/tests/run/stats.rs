@@ -36,7 +36,9 @@ fn figures_as_json() {
     let since_exec = at("/times/first_user_instruction_since_exec_ns");
     let since_run = at("/times/first_user_instruction_since_run_ns");
     assert!(0 < since_run && since_run <= since_exec, "{figures:#}");
-    assert!(since_run <= at("/times/wall_ns"), "{figures:#}");
+    let fault = at("/times/first_fault_served_since_run_ns");
+    assert!(since_run <= fault, "{figures:#}");
+    assert!(fault <= at("/times/wall_ns"), "{figures:#}");
 
     let exits = figures["exits"].as_array().unwrap();
     for kind in [
@@ -152,6 +154,7 @@ fn figures_as_a_table() {
     assert!(said.out.starts_with(b"hello from ring 3\n"), "{said:?}");
     for row in [
         "time to first user instruction  ",
+        "time to first fault served      ",
         "page requests  ",
         "pages supplied  ",
         "fault service latency  ",
