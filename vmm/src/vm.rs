@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use protocol::vcpu::MAX_THREADS;
 use rustix::event::{EventfdFlags, eventfd};
@@ -63,8 +63,7 @@ pub enum Error {
 /// # Errors
 /// What kept the run from starting. A run that started has an [`Outcome`], whatever the program did.
 pub fn run(config: RunConfig) -> Result<Outcome, Error> {
-    // It has the time at which the run begins.
-    let stats = Arc::new(Stats::new(config.cpus));
+    let began = Instant::now();
     memory::raise_limits();
     let core = config
         .core
@@ -99,6 +98,7 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
         FaultDelivery::Exit => Memory::new(geometry, Box::new(add_slot))?,
         FaultDelivery::Event => Memory::with_events(geometry, Box::new(add_slot))?,
     };
+    let stats = Arc::new(Stats::new(config.cpus, began));
     let progress = config
         .interactive
         .then(|| Progress::start(&stats))

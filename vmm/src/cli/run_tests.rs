@@ -29,7 +29,11 @@ fn zvmm_os(args: Vec<OsString>, result: impl Fn() -> Result<End, BoxError>) -> S
         seen.replace(Some(config));
         Ok(Outcome {
             end: result()?,
-            report: Stats::new(1).report(Vec::new(), Reclaim::default(), false),
+            report: Stats::new(1, std::time::Instant::now()).report(
+                Vec::new(),
+                Reclaim::default(),
+                false,
+            ),
             recorded: Vec::new(),
         })
     };

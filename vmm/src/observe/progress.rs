@@ -142,7 +142,7 @@ mod tests {
     fn it_ends_at_once_whether_shown_or_not() {
         for patience in [Duration::ZERO, Duration::from_secs(3600)] {
             let progress = Progress::follow(
-                Arc::new(Stats::new(1)),
+                Arc::new(Stats::new(1, std::time::Instant::now())),
                 patience,
                 ProgressDrawTarget::hidden,
             );

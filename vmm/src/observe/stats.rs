@@ -117,10 +117,10 @@ fn add(counter: &AtomicU64, count: u64) {
 }
 
 impl Stats {
-    /// All zero; the run begins now.
-    pub fn new(vcpus: u32) -> Self {
+    /// All zero; when the run began.
+    pub fn new(vcpus: u32, began: Instant) -> Self {
         Stats {
-            began: Instant::now(),
+            began,
             first_user_instruction: OnceLock::new(),
             first_fault_served: OnceLock::new(),
             vcpus: (0..vcpus).map(|_| VcpuCells::new()).collect(),
@@ -314,7 +314,7 @@ mod tests {
 
     #[test]
     fn counts_arrive_in_the_report() {
-        let stats = Stats::new(2);
+        let stats = Stats::new(2, Instant::now());
         stats.exit(0, ExitKind::Fault);
         stats.exit(1, ExitKind::Fault);
         stats.exit(1, ExitKind::Syscall);
@@ -354,7 +354,9 @@ mod tests {
                 ahead_unused: 2,
             }
         );
-        assert!(report.times.first_user_instruction_since_run_ns.unwrap() <= report.times.wall_ns);
+        let first = report.times.first_user_instruction_since_run_ns.unwrap();
+        assert!(first <= report.times.wall_ns);
+        assert_eq!(report.times.first_fault_served_since_run_ns, None);
         // Only that looks up when the process began.
         assert_eq!(report.times.first_user_instruction_since_exec_ns, None);
         let times = stats.report(Vec::new(), Reclaim::default(), true).times;
@@ -365,12 +367,16 @@ mod tests {
 
     #[test]
     fn latencies_of_all_vcpus_are_merged() {
-        let stats = Stats::new(2);
+        const BEFORE: Duration = Duration::from_secs(5);
+        let stats = Stats::new(2, Instant::now().checked_sub(BEFORE).unwrap());
         for micros in 1..=100 {
             stats.fault_served(micros % 2, Duration::from_micros(u64::from(micros)));
         }
         let faults = stats.report(Vec::new(), Reclaim::default(), false).faults;
         assert_eq!(faults.served, 100);
+        let times = stats.report(Vec::new(), Reclaim::default(), false).times;
+        let first = times.first_fault_served_since_run_ns.unwrap();
+        assert!(nanos(BEFORE) <= first && first <= times.wall_ns);
         for (found, micros) in [
             (faults.p50_ns, 50.0),
             (faults.p90_ns, 90.0),
@@ -384,7 +390,7 @@ mod tests {
 
     #[test]
     fn absurd_latencies_are_clamped() {
-        let stats = Stats::new(1);
+        let stats = Stats::new(1, Instant::now());
         stats.fault_served(0, Duration::ZERO);
         stats.fault_served(0, Duration::MAX);
         assert_eq!(
@@ -398,7 +404,7 @@ mod tests {
 
     #[test]
     fn nothing_ran_nothing_is_claimed() {
-        let report = Stats::new(1).report(Vec::new(), Reclaim::default(), false);
+        let report = Stats::new(1, Instant::now()).report(Vec::new(), Reclaim::default(), false);
         assert_eq!(report.times.first_user_instruction_since_exec_ns, None);
         assert_eq!(report.faults.served, 0);
         assert!(report.exits.iter().all(|exits| exits.total == 0));
