@@ -22,23 +22,11 @@ const _: () = assert!(
     "the kernel stack begins after this page"
 );
 
-/// The kernel's own state of a vCPU.
-#[derive(Debug)]
+/// The kernel's own state of a vCPU. All zero at start.
+#[derive(Debug, Default)]
 pub struct Local {
     /// Threads that are ready.
     pub queue: RunQueue,
-    /// Root of the boot page tables, which belong to no process.
-    pub boot_cr3: u64,
-}
-
-impl Local {
-    /// State of a vCPU that has just started on the page tables `boot_cr3`.
-    pub const fn new(boot_cr3: u64) -> Self {
-        Self {
-            queue: RunQueue::new(),
-            boot_cr3,
-        }
-    }
 }
 
 /// A vCPU as the scheduling logic needs it.

@@ -4,7 +4,7 @@
 //! syscall ----------> syscall_entry: out --CF=0--> sysretq                      (pass-through: three instructions)
 //!                                     \--CF=1--> save -> reschedule --+
 //! exception, mailbox -> vector_N -> save -> interrupted --------------+-> resume: iretq
-//! start --------------> kernel_entry -> start ------------------------+
+//! start ------------------------------> kernel_entry -> reschedule ---+
 //! ```
 //! While ring 3 runs, KERNEL_GS_BASE holds the vCPU's area; ring 0 code past a `swapgs` finds it in gs: +0 current
 //! context, +8 scratch word, +16 top of the kernel stack, which is `STACK_TOP` bytes above the area's start.
@@ -62,7 +62,7 @@ global_asm!(
 
     .globl kernel_entry
     kernel_entry:
-        call {start}
+        call {reschedule}
         jmp resume
 
     .balign 16
@@ -174,7 +174,6 @@ global_asm!(
         .quad resume_iretq
     .text
     "#,
-    start = sym hardware::start,
     reschedule = sym hardware::reschedule,
     interrupted = sym hardware::interrupted,
     port = const HYPERCALL_PORT,

@@ -5,10 +5,10 @@
 
 use core::{arch::asm, slice};
 
-use guest_kernel::{Cpu, CpuPage, Local, schedule};
+use guest_kernel::{Cpu, CpuPage, schedule};
 use protocol::{
     boot::{KERNEL_BASE, KernelCall, MAILBOX_VECTOR, RAM_SIZE},
-    vcpu::{CONTEXTS, MAX_THREADS, NO_THREAD, ThreadContext},
+    vcpu::{CONTEXTS, MAX_THREADS, ThreadContext},
 };
 
 use crate::port;
@@ -133,23 +133,8 @@ fn read_cr2() -> u64 {
     address
 }
 
-fn read_cr3() -> u64 {
-    let root;
-    // SAFETY: reading CR3 has no effect.
-    unsafe { asm!("mov {}, cr3", out(reg) root, options(nomem, nostack)) }
-    root
-}
-
-/// First code of a vCPU: no thread yet.
-pub extern "C" fn start(page: *mut CpuPage) -> *const ThreadContext {
-    let mut cpu = ThisCpu(page);
-    let page = cpu.page();
-    page.local = Local::new(read_cr3());
-    page.area.current_slot = NO_THREAD;
-    cpu.run_next()
-}
-
-/// A system call that the VMM answered with "drain the mailbox". The caller's registers are in its context.
+/// First code of a vCPU, without a thread; or a system call that the VMM answered with "drain the mailbox": the caller's registers are
+/// in its context.
 pub extern "C" fn reschedule(page: *mut CpuPage) -> *const ThreadContext {
     ThisCpu(page).run_next()
 }

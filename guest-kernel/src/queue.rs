@@ -3,29 +3,17 @@
 use protocol::vcpu::{NO_THREAD, ThreadContext, state};
 
 /// Ready threads in the order they will run. A slot is in the queue exactly while its state is `READY`.
-#[derive(Debug)]
+///
+/// All zero it is empty.
+#[derive(Debug, Default)]
 pub struct RunQueue {
+    /// First and last, if there are any.
     head: u32,
     tail: u32,
     len: u32,
 }
 
-impl Default for RunQueue {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl RunQueue {
-    /// An empty queue.
-    pub const fn new() -> Self {
-        Self {
-            head: NO_THREAD,
-            tail: NO_THREAD,
-            len: 0,
-        }
-    }
-
     /// Number of threads in the queue.
     pub const fn len(&self) -> u32 {
         self.len
@@ -44,8 +32,8 @@ impl RunQueue {
         context.state = state::READY;
         context.next = NO_THREAD;
         match contexts.get_mut(self.tail as usize) {
-            Some(last) => last.next = slot,
-            None => self.head = slot,
+            Some(last) if self.len > 0 => last.next = slot,
+            _ => self.head = slot,
         }
         self.tail = slot;
         self.len = self.len.wrapping_add(1);
@@ -53,20 +41,18 @@ impl RunQueue {
 
     /// Takes the thread that runs next.
     pub fn pop(&mut self, contexts: &mut [ThreadContext]) -> Option<u32> {
-        let slot = self.head;
+        let slot = (self.len > 0).then_some(self.head)?;
         let context = contexts.get_mut(slot as usize)?;
         self.head = context.next;
-        if self.head == NO_THREAD {
-            self.tail = NO_THREAD;
-        }
         self.len = self.len.wrapping_sub(1);
         Some(slot)
     }
 
     /// Takes `slot`, which is in the queue, out of it.
     pub fn remove(&mut self, contexts: &mut [ThreadContext], slot: u32) {
-        let Some(next) = contexts.get(slot as usize).map(|context| context.next) else {
-            return;
+        let next = match contexts.get(slot as usize) {
+            Some(context) if self.len > 0 => context.next,
+            _ => return,
         };
         let mut before = NO_THREAD;
         let mut at = self.head;
@@ -100,7 +86,7 @@ mod tests {
     #[test]
     fn threads_leave_in_the_order_they_came() {
         let mut contexts = contexts(4);
-        let mut queue = RunQueue::new();
+        let mut queue = RunQueue::default();
         for slot in [2, 0, 3] {
             queue.push(&mut contexts, slot);
         }
@@ -115,7 +101,7 @@ mod tests {
     fn any_place_of_the_queue_can_be_removed() {
         for (removed, left) in [(0, [1, 2, 3]), (1, [0, 2, 3]), (3, [0, 1, 2])] {
             let mut contexts = contexts(4);
-            let mut queue = RunQueue::new();
+            let mut queue = RunQueue::default();
             (0..4).for_each(|slot| queue.push(&mut contexts, slot));
             queue.remove(&mut contexts, removed);
             assert_eq!(queue.len(), 3);
@@ -129,7 +115,7 @@ mod tests {
     #[test]
     fn removing_the_only_thread_leaves_an_empty_queue() {
         let mut contexts = contexts(2);
-        let mut queue = RunQueue::new();
+        let mut queue = RunQueue::default();
         queue.push(&mut contexts, 1);
         queue.remove(&mut contexts, 1);
         assert!(queue.is_empty());
@@ -141,7 +127,7 @@ mod tests {
     #[test]
     fn slots_that_do_not_exist_are_ignored() {
         let mut contexts = contexts(1);
-        let mut queue = RunQueue::new();
+        let mut queue = RunQueue::default();
         queue.push(&mut contexts, 7);
         queue.remove(&mut contexts, 7);
         queue.remove(&mut contexts, 0);

@@ -68,6 +68,7 @@ impl TestCpu {
             stack_top: 0,
             contexts: 0,
             cr3: BOOT_CR3,
+            boot_cr3: BOOT_CR3,
             current_slot: NO_THREAD,
             runnable: 0,
             mailbox_len: 0,
@@ -79,7 +80,7 @@ impl TestCpu {
         Self {
             page: CpuPage {
                 area,
-                local: Local::new(BOOT_CR3),
+                local: Local::default(),
             },
             contexts: contexts(threads),
             events: Vec::new(),

@@ -6,6 +6,9 @@
 //! +0x5000     double-fault stack, growing down from +0x8000
 //! +0x8000     MAX_THREADS x ThreadContext
 //! ```
+//! Before its vCPU starts the VMM fills in the header; all else is zero. A vCPU whose first thread is all that it has begins in ring 3, with
+//! the area as the kernel would have left it.
+//!
 //! The VMM writes to an area only while its vCPU is out of the guest (on that vCPU's own thread), so no field needs an
 //! atomic access. Where the current thread waits and all that is to be done is to run another one, the VMM switches between the two
 //! by itself and leaves area and contexts as the kernel would have. A mailbox batch is written when the previous one has been drained (`mailbox_len` = 0); if more is
@@ -42,7 +45,9 @@ pub struct VcpuArea {
     pub contexts: u64,
     /// CR3 now loaded. Written by the kernel.
     pub cr3: u64,
-    /// Slot of the current thread, or [`NO_THREAD`]. Written by the kernel.
+    /// Root of the boot page tables, which belong to no process.
+    pub boot_cr3: u64,
+    /// Slot of the current thread, or [`NO_THREAD`], as at start. Written by the kernel.
     pub current_slot: u32,
     /// Threads waiting in the run queue, the current one not counted. Written by the kernel.
     pub runnable: u32,

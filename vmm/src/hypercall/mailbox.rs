@@ -105,6 +105,20 @@ impl State {
         self.items.iter().any(Item::is_urgent)
     }
 
+    /// The new thread that is posted, if nothing else is.
+    pub fn take_only_start(&mut self) -> Option<(ThreadId, Box<ThreadContext>)> {
+        if self.items.len() > 1 {
+            return None;
+        }
+        match self.items.pop_front()? {
+            Item::Start(thread, context) => Some((thread, context)),
+            other => {
+                self.items.push_front(other);
+                None
+            }
+        }
+    }
+
     /// Whether `thread` is to wait, and all other items make threads that wait go on.
     pub fn only_parks(&self, thread: ThreadId) -> bool {
         let parks = |item: &Item| matches!(item, Item::Park(parked) if *parked == thread);
@@ -209,6 +223,32 @@ mod tests {
         State {
             items: items.into_iter().collect(),
             ..State::default()
+        }
+    }
+
+    #[test]
+    fn a_vcpu_begins_with_a_thread_only_if_nothing_else_is_posted() {
+        let start = || {
+            let context = crate::machine::new_context(0, 0, &GeneralRegs::default());
+            Item::Start(CURRENT, Box::new(context))
+        };
+        let mut alone = posted([start()]);
+        assert!(
+            alone
+                .take_only_start()
+                .is_some_and(|(thread, _)| thread == CURRENT)
+        );
+        assert!(alone.items.is_empty());
+        for items in [
+            vec![],
+            vec![Item::Flush(1)],
+            vec![start(), Item::Stop(CURRENT)],
+            vec![Item::Refresh(0), start()],
+        ] {
+            let (mut state, count) = (posted([]), items.len());
+            state.items.extend(items);
+            assert!(state.take_only_start().is_none());
+            assert_eq!(state.items.len(), count);
         }
     }
 

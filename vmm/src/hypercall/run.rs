@@ -108,8 +108,22 @@ impl Runner {
         }
     }
 
-    fn run_until_stopped(&mut self) -> Result<(), RunError> {
+    /// A vCPU whose first thread is all that it has begins with that; else the guest kernel starts and looks into its mailbox.
+    fn begin(&mut self) -> Result<(), RunError> {
+        let vm = Arc::clone(&self.vm);
+        let posted = vm.mailbox(self.index).map(|mailbox| mailbox.lock());
+        let first = posted.and_then(|mut posted| posted.take_only_start());
+        if let Some((thread, context)) = first
+            && let Some(slot) = self.slots.begin(self.vcpu.area(), thread, context)?
+        {
+            return Ok(self.vcpu.begin_thread(slot)?);
+        }
         self.deliver()?;
+        Ok(())
+    }
+
+    fn run_until_stopped(&mut self) -> Result<(), RunError> {
+        self.begin()?;
         while !self.vm.is_stopped() {
             self.vm.note(Event::Enter);
             let exit = self.vcpu.run()?;

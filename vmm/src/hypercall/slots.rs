@@ -90,7 +90,22 @@ impl Slots {
         Ok(!area.is_drained()?)
     }
 
-    fn start(
+    /// The slot of a new thread that the guest kernel need not be told of; `None`: it has to wait for one.
+    pub fn begin(
+        &mut self,
+        area: &Area,
+        thread: ThreadId,
+        context: Box<ThreadContext>,
+    ) -> Result<Option<u32>, MachineError> {
+        let Some(slot) = self.free.pop() else {
+            self.waiting.push_back((thread, context));
+            return Ok(None);
+        };
+        self.seat(area, thread, slot, *context)?;
+        Ok(Some(slot))
+    }
+
+    fn seat(
         &mut self,
         area: &Area,
         thread: ThreadId,
@@ -102,6 +117,17 @@ impl Slots {
         if let Some(place) = self.threads.get_mut(slot as usize) {
             *place = Some(thread);
         }
+        Ok(())
+    }
+
+    fn start(
+        &mut self,
+        area: &Area,
+        thread: ThreadId,
+        slot: u32,
+        context: ThreadContext,
+    ) -> Result<(), MachineError> {
+        self.seat(area, thread, slot, context)?;
         self.push(EntryKind::Resume, slot, 0, 0);
         // The order to stop it came before it had a slot.
         if self.stopped.contains(&thread) {

@@ -75,6 +75,14 @@ impl Area {
         self.ram.write(field!(self, fx_owner), &slot)
     }
 
+    /// Says which page-table root is loaded.
+    ///
+    /// # Errors
+    /// See [`Area::current_slot`].
+    pub fn set_root(&self, root: u64) -> Result<(), MachineError> {
+        self.ram.write(field!(self, cr3), &root)
+    }
+
     /// The page-table root that is loaded.
     ///
     /// # Errors

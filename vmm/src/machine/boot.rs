@@ -16,7 +16,7 @@ use protocol::{
         BOOT_PAGE, BootPage, DESCRIPTORS, IMAGE_BASE, KERNEL_BASE, KERNEL_CS, KERNEL_SS, RAM_SIZE,
         TSS_SELECTOR, USER_CS, USER_SS, USER_STAR, VCPU_AREAS, VECTORS,
     },
-    vcpu::{CONTEXTS, NO_THREAD, STACK_TOP, VcpuArea},
+    vcpu::{CONTEXTS, NO_THREAD, STACK_TOP, ThreadContext, VcpuArea},
 };
 
 use super::{
@@ -167,6 +167,7 @@ pub(super) fn prepare_vcpu(ram: &Ram, index: u32) -> Result<(), MachineError> {
     head.stack_top = area + STACK_TOP;
     head.contexts = area + CONTEXTS;
     head.cr3 = BOOT_ROOT;
+    head.boot_cr3 = BOOT_ROOT;
     head.current_slot = NO_THREAD;
     head.fx_owner = NO_THREAD;
     head.index = index;
@@ -177,10 +178,9 @@ fn gdt_base(index: u32) -> u64 {
     GDTS + 0x1000 * u64::from(index)
 }
 
-/// The special registers at start, laid over what KVM has after a reset.
-pub(super) fn special_registers(index: u32, reset: kvm_sregs) -> kvm_sregs {
-    let gdt = KERNEL_BASE + gdt_base(index);
-    let segment = |selector: u16, kind: u8, dpl: u8| kvm_segment {
+/// A flat segment: code (kind 11) or data (kind 3).
+fn segment(selector: u16, kind: u8, dpl: u8) -> kvm_segment {
+    kvm_segment {
         base: 0,
         limit: 0xFFFF_FFFF,
         selector,
@@ -194,7 +194,26 @@ pub(super) fn special_registers(index: u32, reset: kvm_sregs) -> kvm_sregs {
         avl: 0,
         unusable: 0,
         padding: 0,
-    };
+    }
+}
+
+/// The special registers of a thread in ring 3, laid over those at start.
+pub(super) fn in_ring_3(thread: &ThreadContext, start: kvm_sregs) -> kvm_sregs {
+    let user_data = segment(USER_SS, 3, 3);
+    let with_base = |base| kvm_segment { base, ..user_data };
+    kvm_sregs {
+        cs: segment(USER_CS, 11, 3),
+        ss: user_data,
+        fs: with_base(thread.fs_base),
+        gs: with_base(thread.gs_base),
+        cr3: thread.cr3,
+        ..start
+    }
+}
+
+/// The special registers at start, laid over what KVM has after a reset.
+pub(super) fn special_registers(index: u32, reset: kvm_sregs) -> kvm_sregs {
+    let gdt = KERNEL_BASE + gdt_base(index);
     let user_data = segment(USER_SS, 3, 3);
     kvm_sregs {
         cs: segment(KERNEL_CS, 11, 0),
@@ -245,22 +264,30 @@ const MSR_KERNEL_GS_BASE: u32 = 0xC000_0102;
 /// Flags that `syscall` clears: all that a program can set.
 const SYSCALL_FLAG_MASK: u64 = 0x25_7FD5;
 
-/// The model-specific registers at start.
-pub(super) fn model_registers(image: &KernelImage<'_>) -> [kvm_msr_entry; 4] {
-    let entry = |index, data| kvm_msr_entry {
+fn model_register(index: u32, data: u64) -> kvm_msr_entry {
+    kvm_msr_entry {
         index,
         data,
         ..Default::default()
-    };
+    }
+}
+
+/// The model-specific registers at start.
+pub(super) fn model_registers(image: &KernelImage<'_>) -> [kvm_msr_entry; 4] {
     [
-        entry(
+        model_register(
             MSR_STAR,
             u64::from(USER_STAR) << 48 | u64::from(KERNEL_CS) << 32,
         ),
-        entry(MSR_LSTAR, image.header().syscall_entry),
-        entry(MSR_SYSCALL_MASK, SYSCALL_FLAG_MASK),
-        entry(MSR_KERNEL_GS_BASE, 0),
+        model_register(MSR_LSTAR, image.header().syscall_entry),
+        model_register(MSR_SYSCALL_MASK, SYSCALL_FLAG_MASK),
+        model_register(MSR_KERNEL_GS_BASE, 0),
     ]
+}
+
+/// Where the kernel's gs base is while ring 3 runs.
+pub(super) fn hidden_gs_base(index: u32) -> kvm_msr_entry {
+    model_register(MSR_KERNEL_GS_BASE, KERNEL_BASE + area_base(index))
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ unsafe impl Plain for Entry {}
 unsafe impl Plain for BootPage {}
 // SAFETY: `repr(C)` integers and arrays of them, 704 bytes in all, a multiple of its alignment.
 unsafe impl Plain for ThreadContext {}
-// SAFETY: `repr(C)` integers: 5 * 8 + 6 * 4 bytes and the entries.
+// SAFETY: `repr(C)` integers: 6 * 8 + 6 * 4 bytes and the entries.
 unsafe impl Plain for VcpuArea {}
 // SAFETY: an array has no padding of its own.
 unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}
@@ -42,7 +42,7 @@ const _: () = {
         "nor has a ThreadContext"
     );
     assert!(
-        size_of::<VcpuArea>() == 5 * 8 + 6 * 4 + 128 * 24,
+        size_of::<VcpuArea>() == 6 * 8 + 6 * 4 + 128 * 24,
         "nor has a VcpuArea"
     );
 };

@@ -100,6 +100,13 @@ impl Guest {
     }
 
     pub fn with_cpus(cpus: u32, code: &[u8]) -> Self {
+        let mut guest = Self::not_started(cpus, code);
+        assert_eq!(guest.run(), Exit::Halt);
+        guest
+    }
+
+    /// Nothing has run yet.
+    pub fn not_started(cpus: u32, code: &[u8]) -> Self {
         let config = MachineConfig {
             cpus,
             kernel: KERNEL,
@@ -119,7 +126,7 @@ impl Guest {
         let vcpu = vcpus.remove(0);
         let watchdog = Watchdog::new(vcpu.kick_handle());
         let queue = VecDeque::new();
-        let mut guest = Self {
+        let guest = Self {
             machine,
             vcpu,
             others: vcpus,
@@ -128,7 +135,6 @@ impl Guest {
             watchdog,
         };
         guest.write(USER, code);
-        assert_eq!(guest.run(), Exit::Halt);
         guest
     }
 

@@ -6,7 +6,7 @@ use protocol::{
     boot::{ARENA_BASE, KernelCall},
     vcpu::EntryKind::{Complete, Flush, Kill, Link, Park, Preempt, Resume},
 };
-use vmm::machine::{Exit, new_context};
+use vmm::machine::{BOOT_ROOT, Exit, new_context};
 
 use crate::{
     harness::{Guest, UNMAPPED, USER, entry},
@@ -119,6 +119,70 @@ fn each_thread_has_its_segment_bases() {
         guest.vcpu.answer(0, true);
         guest.post(&[entry(Preempt, 0, 0, 0)]);
     }
+}
+
+program!(
+    show_what_is_loaded,
+    "2: mov rsi, fs:[0]",
+    "mov rdx, gs:[0]",
+    "push 0",
+    "fnstcw [rsp]",
+    "stmxcsr [rsp + 4]",
+    "pop r8",
+    "mov eax, 1",
+    "syscall",
+    "jmp 2b",
+);
+
+#[test]
+fn a_thread_is_the_first_that_a_vcpu_runs() {
+    let mut guest = Guest::not_started(1, show_what_is_loaded());
+    let base = USER + 0x3000;
+    guest.write(base, &10u64.to_le_bytes());
+    guest.write(base + 0x80, &20u64.to_le_bytes());
+    for slot in 0..2 {
+        let mut context = new_context(
+            slot,
+            guest.root(),
+            &protocol::GeneralRegs::at_start(USER, USER + 0x8000, slot.into(), 0),
+        );
+        (context.fs_base, context.gs_base) = (base, base + 0x80);
+        guest.vcpu.area().set_context(slot, &context).unwrap();
+    }
+    guest.vcpu.begin_thread(0).unwrap();
+    let seen = |guest: &mut Guest| {
+        let (_, slot, fs) = guest.expect_syscall();
+        let registers = guest.vcpu.registers();
+        assert_eq!((fs, registers.rdx), (10, 20));
+        assert_eq!(registers.r8, 0x1F80 << 32 | 0x37F, "MXCSR and FCW");
+        assert_eq!(registers.rsp, USER + 0x8000);
+        assert_eq!(guest.vcpu.area().current_slot().unwrap(), Some(slot as u32));
+        slot
+    };
+    // A call that is passed through, then a switch there and one back by the guest kernel.
+    assert_eq!(seen(&mut guest), 0);
+    guest.vcpu.answer(0, false);
+    assert_eq!(seen(&mut guest), 0);
+    guest.post(&[entry(Resume, 1, 0, 0), entry(Preempt, 0, 0, 0)]);
+    guest.vcpu.answer(0, true);
+    assert_eq!(seen(&mut guest), 1);
+    guest.post(&[entry(Preempt, 1, 0, 0)]);
+    guest.vcpu.answer(0, true);
+    assert_eq!(seen(&mut guest), 0);
+    // Without a thread the boot page tables are loaded.
+    guest.post(&[
+        entry(Kill, 0, 0, 0),
+        entry(Kill, 1, 0, 0),
+        entry(Flush, 0, 5, 0),
+    ]);
+    guest.vcpu.answer(0, true);
+    assert_eq!(guest.run(), Exit::KernelCall(KernelCall::Flushed));
+    let loaded = guest.vcpu.special_registers().unwrap().cr3;
+    assert_eq!(
+        (loaded, guest.vcpu.area().root().unwrap()),
+        (BOOT_ROOT, BOOT_ROOT)
+    );
+    assert_eq!(guest.run(), Exit::Halt);
 }
 
 #[test]

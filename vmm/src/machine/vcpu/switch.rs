@@ -9,9 +9,9 @@ use protocol::GeneralRegs;
 use protocol::boot::{USER_CS, USER_SS};
 use protocol::vcpu::{STACK_TOP, ThreadContext, register, state};
 
-use super::{MachineError, Vcpu};
+use super::{MachineError, Vcpu, set_model_registers};
 use crate::machine::area::area_base;
-use crate::machine::{in_machine, in_protocol};
+use crate::machine::{boot, in_machine, in_protocol};
 
 /// Bytes of the x87 and SSE state at the start of KVM's `kvm_xsave`, in fxsave form.
 const FX_SIZE: usize = 512;
@@ -28,6 +28,25 @@ pub enum Left {
 }
 
 impl Vcpu {
+    /// Has the new thread in `slot` run first, in ring 3 from the vCPU's first instruction on: as if the guest kernel had started
+    /// and found it. Its x87 and SSE state is the vCPU's, which [`new_context`](crate::machine::new_context) gives. Only before the
+    /// first [`Vcpu::run`].
+    ///
+    /// # Errors
+    /// [`MachineError::Kvm`], and those of [`crate::machine::Area::context`].
+    pub fn begin_thread(&mut self, slot: u32) -> Result<(), MachineError> {
+        let mut context = self.area.context(slot)?;
+        context.state = state::RUNNING;
+        self.area.set_context(slot, &context)?;
+        self.area.set_current(slot)?;
+        self.area.set_root(context.cr3)?;
+        let start = self.special_registers()?;
+        self.set_special_registers(&boot::in_ring_3(&context, start))?;
+        set_model_registers(&self.fd, &[boot::hidden_gs_base(self.index)])?;
+        *self.registers_mut() = general(&context);
+        Ok(())
+    }
+
     /// Saves the general registers of the current thread, which is in `slot`, in its context.
     ///
     /// # Errors
