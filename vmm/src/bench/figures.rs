@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::floor::{Source, Window, guest};
+use super::floor::{Source, guest};
+use super::order::shuffled;
 use super::side::{self, Content, NAMES, Observation, Ours, Touches};
 use crate::config::SupplyPolicy;
 use crate::processor;
@@ -65,7 +66,7 @@ pub struct Ground {
 impl Ground {
     /// All figures, in the order of the table.
     pub fn figures(&self) -> Vec<Figure<'_>> {
-        let mut figures = vec![self.random(1, "PageInBlobRandom", 1, &[0], P50_P99)];
+        let mut figures = vec![self.random(1, "VmoMap/Read, random", 1, &[0], P50_P99)];
         for (at_once, policy) in
             [1, 4, 16, 64, 512].map(|pages| (pages, SupplyPolicy::Fixed(pages)))
         {
@@ -74,22 +75,25 @@ impl Ground {
         }
         let adaptive = "PageInBlobSequential/adaptive, floor 64".into();
         figures.push(self.sequential(adaptive, 64, SupplyPolicy::Adaptive, 1.25));
+        figures.extend(self.blob());
         let both = &[(Statistic::Mean, Some(1.15)), (Statistic::P50, None)];
-        figures.push(self.random(3, "PageInBlobRandom/2 vCPUs, 2 VMOs", 2, &[0, 1], both));
+        figures.push(self.random(3, "VmoMap/Read, random/2 vCPUs, 2 VMOs", 2, &[0, 1], both));
         figures.extend(self.one_vmo());
         if processor::count() > 1 {
             figures.push(self.apart());
         }
         figures.extend(self.deliveries());
         figures.extend(self.services());
-        figures.push(self.null());
+        figures.extend(self.syscalls());
         figures.extend(self.starts());
-        figures.extend([1, 16, 256].map(|pages| self.supply(pages)));
         figures.push(self.clones());
         figures.push(self.clone_writes());
         figures.push(self.write_back_scan());
-        figures.extend([100, 10_000].map(|vmos| self.many(vmos)));
-        figures.extend([100, 10_000].map(|vmos| self.calls_among(vmos)));
+        figures.extend(
+            [100, 10_000]
+                .into_iter()
+                .flat_map(|vmos| self.crowded(vmos)),
+        );
         figures.extend([64, 1].map(|each| self.sparse(each)));
         figures.push(self.anonymous());
         figures.push(self.core());
@@ -123,12 +127,7 @@ impl Ground {
             order.truncate(self.count as usize);
             order.iter().map(|page| page + file * self.pages).collect()
         });
-        Touches {
-            code: guest::read,
-            pages: pages.collect(),
-            at_once: 1,
-            window: self.pages * files.len() as u64,
-        }
+        Touches::one_by_one(pages.collect(), self.pages * files.len() as u64)
     }
 
     /// All pages in order.
@@ -139,12 +138,8 @@ impl Ground {
         policy: SupplyPolicy,
         target: f64,
     ) -> Figure<'_> {
-        let touches = Touches {
-            code: guest::read,
-            pages: vec![(0..self.pages).collect()],
-            at_once,
-            window: self.pages,
-        };
+        let all = 0..self.pages;
+        let touches = Touches::of_runs(&[all], at_once, self.pages);
         let ours = Ours {
             args: args(["read", "0"], [self.pages], 1),
             vmos: vec![self.file()],
@@ -154,7 +149,7 @@ impl Ground {
         self.touching(2, name, &[(Statistic::Mean, Some(target))], touches, ours)
     }
 
-    fn touching(
+    pub(super) fn touching(
         &self,
         number: u32,
         name: String,
@@ -178,7 +173,7 @@ impl Ground {
         let touches = Touches {
             code: guest::write,
             pages: vec![(0..self.pages).collect()],
-            at_once: 0,
+            supplies: Vec::new(),
             window: self.pages,
         };
         let ours = Ours {
@@ -191,82 +186,35 @@ impl Ground {
         self.touching(10, name, &[(Statistic::Mean, Some(1.0))], touches, ours)
     }
 
-    /// A call that does nothing to speak of, beside a call that does nothing at all.
-    fn null(&self) -> Figure<'_> {
-        let ours = self.calls(args(["null"], [self.count], 0));
-        Figure {
-            number: 6,
-            name: "Syscall/Null".into(),
-            rows: vec![(Statistic::P50, Some(1.2)), (Statistic::P99, None)],
-            floor: Some(Box::new(|| {
-                side::calls(
-                    guest::call(),
-                    self.count,
-                    1,
-                    &|_, _| Ok(()),
-                    self.nanoseconds,
-                )
-            })),
-            ours: Box::new(move || side::ours(&ours, self.nanoseconds)),
-        }
-    }
-
-    /// `zx_pager_supply_pages`, beside a call that copies as many pages and drops those they came from.
-    fn supply(&self, pages: u64) -> Figure<'_> {
-        let count = (self.pages / pages).min(self.count / 4);
-        let ours = self.calls(args(["supply"], [pages, count], 0));
-        let floor = move || {
-            let aux = Window::new(pages * count, false)?;
-            aux.fill();
-            let serve = |window: &Window, number| {
-                let first = number * pages;
-                window.supply(first, pages, aux.page(first))?;
-                aux.drop_pages(first, pages)
-            };
-            side::calls(
-                guest::call(),
-                count,
-                pages * count,
-                &serve,
-                self.nanoseconds,
-            )
-        };
-        Figure {
-            number: 6,
-            name: format!("Pager/Supply/{pages}"),
-            rows: vec![(Statistic::P50, Some(1.2))],
-            floor: Some(Box::new(floor)),
-            ours: Box::new(move || side::ours(&ours, self.nanoseconds)),
-        }
-    }
-
     /// Cloning a clean gigabyte, beside cloning a clean page.
     fn clones(&self) -> Figure<'_> {
         let count = self.count / 16;
         let of = |pages| self.calls(args(["clone"], [pages, count], 0));
-        let (page, gigabyte) = (of(1), of(1 << 18));
-        Figure {
-            number: 9,
-            name: "Vmo/Clone/1GiB, beside 4KiB".into(),
-            rows: vec![(Statistic::P50, Some(1.25))],
-            floor: Some(Box::new(move || side::ours(&page, self.nanoseconds))),
-            ours: Box::new(move || side::ours(&gigabyte, self.nanoseconds)),
-        }
+        self.grown(9, "Vmo/Clone/1GiB, beside 4KiB".into(), of(1), of(1 << 18))
     }
 
-    /// Faults while there are many VMOs, beside faults without.
-    fn many(&self, vmos: u64) -> Figure<'_> {
-        let of = |vmos| Ours {
+    /// Faults and calls while there are many VMOs, beside those without.
+    fn crowded(&self, vmos: u64) -> [Figure<'_>; 2] {
+        let faults = |vmos| Ours {
             vmos: vec![self.file()],
             ..self.calls(args(["many"], [vmos, 7, self.count / 4], 1))
         };
-        let (alone, crowded) = (of(0), of(vmos));
+        let calls = |vmos| self.calls(args(["supply"], [1, self.count / 4, vmos], 0));
+        let name = |what| format!("{what}/{vmos} VMOs, beside 1");
+        [
+            self.grown(10, name("VmoMap/Read, random"), faults(0), faults(vmos)),
+            self.grown(10, name("Pager/Supply/1"), calls(0), calls(vmos)),
+        ]
+    }
+
+    /// What should not grow: zvmm with more of something, beside itself with less.
+    pub(super) fn grown(&self, number: u32, name: String, less: Ours, more: Ours) -> Figure<'_> {
         Figure {
-            number: 10,
-            name: format!("PageInBlobRandom/{vmos} VMOs, beside 1"),
+            number,
+            name,
             rows: vec![(Statistic::P50, Some(1.25))],
-            floor: Some(Box::new(move || side::ours(&alone, self.nanoseconds))),
-            ours: Box::new(move || side::ours(&crowded, self.nanoseconds)),
+            floor: Some(Box::new(move || side::ours(&less, self.nanoseconds))),
+            ours: Box::new(move || side::ours(&more, self.nanoseconds)),
         }
     }
 
@@ -278,19 +226,6 @@ impl Ground {
             rows: vec![(Statistic::Mean, None)],
             floor: None,
             ours: Box::new(super::apart::round_trip),
-        }
-    }
-
-    /// Calls while there are many VMOs, beside calls without.
-    fn calls_among(&self, vmos: u64) -> Figure<'_> {
-        let of = |vmos| self.calls(args(["supply"], [1, self.count / 4, vmos], 0));
-        let (alone, crowded) = (of(0), of(vmos));
-        Figure {
-            number: 10,
-            name: format!("Pager/Supply/1/{vmos} VMOs, beside 1"),
-            rows: vec![(Statistic::P50, Some(1.25))],
-            floor: Some(Box::new(move || side::ours(&alone, self.nanoseconds))),
-            ours: Box::new(move || side::ours(&crowded, self.nanoseconds)),
         }
     }
 
@@ -334,21 +269,6 @@ pub(super) fn args<const W: usize, const N: usize>(
     words.chain(numbers).chain(names).collect()
 }
 
-/// 0 to `count`, shuffled: by xorshift64*, so that a seed gives one order.
-pub(super) fn shuffled(count: u64, seed: u64) -> Vec<u64> {
-    let mut order: Vec<u64> = (0..count).collect();
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    for at in (1..order.len()).rev() {
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        let random = state.wrapping_mul(0x2545_F491_4F6C_DD1D);
-        let other = (u128::from(random) * (at as u128 + 1)) >> 64;
-        order.swap(at, other as usize);
-    }
-    order
-}
-
 /// Writes a file of `pages` pages, no two alike.
 ///
 /// # Errors
@@ -359,18 +279,4 @@ pub fn write_sample(path: &Path, pages: u64) -> io::Result<()> {
         (mixed ^ mixed >> 29).to_le_bytes()
     });
     std::fs::write(path, bytes.collect::<Vec<u8>>())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shuffle_keeps_every_page() {
-        let mut order = shuffled(1000, 3);
-        assert_ne!(order, shuffled(1000, 4));
-        assert_eq!(order, shuffled(1000, 3));
-        order.sort_unstable();
-        assert!(order.into_iter().eq(0..1000));
-    }
 }

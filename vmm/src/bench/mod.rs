@@ -7,6 +7,8 @@
 //! Guests measure by the time-stamp counter in ring 3, around the touch or the call, with the same instructions on both sides.
 
 mod apart;
+mod blob;
+mod calls;
 mod clock;
 mod core;
 mod delivery;
@@ -15,6 +17,7 @@ mod figures;
 pub mod floor;
 mod memory;
 mod noise;
+mod order;
 mod parts;
 mod plot;
 mod report;

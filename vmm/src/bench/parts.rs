@@ -8,8 +8,9 @@ use std::time::Instant;
 use zircon::{MemoryResult, Storage, VmoId};
 
 use super::core::Core;
-use super::figures::{Figure, Ground, Run, Statistic, shuffled};
+use super::figures::{Figure, Ground, Run, Statistic};
 use super::floor::Window;
+use super::order::shuffled;
 use super::side::{self, Observation, Work};
 use crate::hypercall::operands::{Decoded, OperandDecoder, Registers};
 use crate::memory::{ArenaGeometry, Memory};

@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::floor::{Event, Floor, Source, Window, guest::Code};
+use super::floor::{Event, Floor, Source, Window, guest, guest::Code};
 use crate::config::{
     FaultDelivery, FileMode, NamedVmo, Output, Program, RunConfig, SupplyPolicy, VmoSource,
 };
@@ -161,17 +162,45 @@ pub fn guest(what: &Ours, delivery: FaultDelivery) -> io::Result<(Report, Vec<u8
     Ok((outcome.report, written))
 }
 
-/// What the floor does in a run: touches pages that come `at_once` at a time, from a file.
+/// What the floor does in a run: touches pages that come from a file.
 #[derive(Clone, Debug)]
 pub struct Touches {
     /// Which instruction touches.
     pub code: fn() -> Code,
     /// The pages that each vCPU touches, in its order.
     pub pages: Vec<Vec<u64>>,
-    /// Pages supplied at a fault; 0: KVM gets zeros by itself.
-    pub at_once: u64,
+    /// The pages that come at each fault of each vCPU, in turn. None for nobody: KVM gets zeros by itself.
+    pub supplies: Vec<Vec<Range<u64>>>,
     /// All pages of the window.
     pub window: u64,
+}
+
+impl Touches {
+    /// The first loads of those pages, one fault each.
+    pub fn one_by_one(pages: Vec<Vec<u64>>, window: u64) -> Touches {
+        let each = |pages: &Vec<u64>| pages.iter().map(|page| *page..page + 1).collect();
+        Touches {
+            code: guest::read,
+            supplies: pages.iter().map(each).collect(),
+            pages,
+            window,
+        }
+    }
+
+    /// The first loads of the pages of those runs, one after the other, of which at most `at_once` pages come at a fault.
+    pub fn of_runs(runs: &[Range<u64>], at_once: u64, window: u64) -> Touches {
+        let cut = |run: &Range<u64>| {
+            let end = run.end;
+            let starts = run.clone().step_by(at_once as usize);
+            starts.map(move |start| start..end.min(start + at_once))
+        };
+        Touches {
+            code: guest::read,
+            pages: vec![runs.iter().cloned().flatten().collect()],
+            supplies: vec![runs.iter().flat_map(cut).collect()],
+            window,
+        }
+    }
 }
 
 /// Runs the floor's touches once, with pages straight from the file's mapping.
@@ -192,39 +221,24 @@ pub fn touches_by(
     supply: &(dyn Fn(&Window, u64, u64) -> io::Result<()> + Sync),
     nanoseconds: f64,
 ) -> io::Result<Observation> {
-    let mut floor = Floor::new(what.pages.len() as u64, what.window, what.at_once > 0)?;
+    let faults = what.supplies.iter().map(|each| each.len() as u64).sum();
+    let mut floor = Floor::new(what.pages.len() as u64, what.window, faults > 0)?;
     let count = what.pages.first().map_or(0, Vec::len) as u64;
-    let all = what
-        .pages
-        .iter()
-        .map(|pages| pages.len() as u64)
-        .sum::<u64>();
     let next = |window: &Window, vcpu: usize, number: u64, event: Event| {
-        let touch = (number * what.at_once) as usize;
-        match (
-            event,
-            what.pages.get(vcpu).and_then(|pages| pages.get(touch)),
-        ) {
-            (Event::Fault, Some(&page)) => {
-                let count = what.at_once.min(what.window - page);
-                supply(window, page, count)
-            }
+        let supplies = what.supplies.get(vcpu);
+        match (event, supplies.and_then(|each| each.get(number as usize))) {
+            (Event::Fault, Some(run)) => supply(window, run.start, run.end - run.start),
             _ => Err(io::Error::other(
                 "the floor's guest wants what it should not",
             )),
         }
     };
     let cycles = floor.run((what.code)(), count, &what.pages, &next)?;
-    let faults = if what.at_once > 0 {
-        all.div_ceil(what.at_once)
-    } else {
-        0
-    };
     Ok(observed(
         &cycles,
         nanoseconds,
         Work {
-            pages: all,
+            pages: what.pages.iter().map(|pages| pages.len() as u64).sum(),
             faults,
             exits: faults,
         },

@@ -3,8 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
-use super::figures::{Figure, Ground, Statistic, args, shuffled};
-use super::floor::guest;
+use super::figures::{Figure, Ground, Statistic, args};
+use super::order::shuffled;
 use super::side::{self, Content, Observation, Ours, Touches};
 use crate::config::SupplyPolicy;
 use crate::pager::{HostPager, ReadError, Wait};
@@ -40,13 +40,10 @@ impl Ground {
             policy: SupplyPolicy::Fixed(1),
             ..self.calls(args(["places"], [PLACES, each], 1))
         };
-        let (small, large) = (of(PLACES * PLACE), of(TIB));
+        let name = format!("VmoMap/Read, 1TiB, {PLACES}x{each} pages, beside 128MiB");
         Figure {
-            number: 10,
-            name: format!("PageInBlobRandom/1TiB, {PLACES}x{each} pages, beside 128MiB"),
             rows: vec![(Statistic::P50, Some(1.25)), (Statistic::Mean, None)],
-            floor: Some(Box::new(move || side::ours(&small, self.nanoseconds))),
-            ours: Box::new(move || side::ours(&large, self.nanoseconds)),
+            ..self.grown(10, name, of(PLACES * PLACE), of(TIB))
         }
     }
 
@@ -54,14 +51,14 @@ impl Ground {
     pub(super) fn one_vmo(&self) -> [Figure<'_>; 2] {
         let both = Figure {
             number: 3,
-            name: "PageInBlobRandom/2 vCPUs, 1 VMO".into(),
+            name: "VmoMap/Read, random/2 vCPUs, 1 VMO".into(),
             rows: vec![(Statistic::Mean, Some(1.15)), (Statistic::P50, None)],
             floor: Some(Box::new(|| self.floor_reads(2))),
             ours: Box::new(|| self.our_reads(2)),
         };
         let slowdown = Figure {
             number: 3,
-            name: "PageInBlobRandom/2 vCPUs by 1, 1 VMO".into(),
+            name: "VmoMap/Read, random/2 vCPUs by 1, 1 VMO".into(),
             rows: vec![(Statistic::Factor, Some(1.0 / 0.95))],
             floor: Some(Box::new(|| slowdown(|cpus| self.floor_reads(cpus)))),
             ours: Box::new(|| slowdown(|cpus| self.our_reads(cpus))),
@@ -72,12 +69,8 @@ impl Ground {
     fn floor_reads(&self, cpus: usize) -> io::Result<Observation> {
         let order = shuffled(self.pages, 7);
         let parts = order.chunks(self.count as usize).take(cpus);
-        let touches = Touches {
-            code: guest::read,
-            pages: parts.map(<[u64]>::to_vec).collect(),
-            at_once: 1,
-            window: self.pages,
-        };
+        let parts = parts.map(<[u64]>::to_vec).collect();
+        let touches = Touches::one_by_one(parts, self.pages);
         side::touches(&touches, &self.source, self.nanoseconds)
     }
 

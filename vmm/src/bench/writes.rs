@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io;
 use std::time::Instant;
 
-use super::figures::{Figure, Ground, Statistic, args, shuffled};
+use super::figures::{Figure, Ground, Statistic, args};
 use super::floor::{Event, Floor, Region, Window, Writes, guest};
+use super::order::shuffled;
 use super::side::{self, Observation, Work};
 
 /// One page in so many was written to.

@@ -1,17 +1,20 @@
-//! Serves an image that lies in the VMM's own memory: a built-in program.
+//! Serves an image that lies in the VMM's own memory: a built-in program, or what the VMM has made.
+
+use std::borrow::Cow;
 
 use super::{ByteSource, HostPager, ReadError, Wait, outside, read_pages};
 
-/// Constant bytes under a name.
-#[derive(Clone, Copy)]
+/// Bytes under a name.
+#[derive(Clone)]
 pub struct ImagePager {
     name: &'static str,
-    bytes: &'static [u8],
+    bytes: Cow<'static, [u8]>,
 }
 
 impl ImagePager {
     /// Serves `bytes`; `name` is for reports.
-    pub const fn new(name: &'static str, bytes: &'static [u8]) -> Self {
+    pub fn new(name: &'static str, bytes: impl Into<Cow<'static, [u8]>>) -> Self {
+        let bytes = bytes.into();
         ImagePager { name, bytes }
     }
 }
@@ -53,25 +56,27 @@ impl HostPager for ImagePager {
 mod tests {
     use super::*;
 
-    const IMAGE: ImagePager = ImagePager::new("sum", b"hello");
+    fn image() -> ImagePager {
+        ImagePager::new("sum", b"hello".as_slice())
+    }
 
     #[test]
     fn pages_are_the_bytes_then_zeros() {
         let mut pages = [0xff; 8192];
-        IMAGE.read(0, &mut pages, Wait::Never).unwrap();
+        image().read(0, &mut pages, Wait::Never).unwrap();
         assert_eq!(&pages[..5], b"hello");
         assert!(pages[5..].iter().all(|&byte| byte == 0));
     }
 
     #[test]
     fn bytes_outside_are_refused() {
-        let error = IMAGE.read_bytes(3, &mut [0; 3], Wait::Never).unwrap_err();
+        let error = image().read_bytes(3, &mut [0; 3], Wait::Never).unwrap_err();
         assert_eq!(
             error.to_string(),
             "sum: 3 bytes at 3 lie outside its 5 bytes (ZX_ERR_OUT_OF_RANGE)"
         );
         assert!(
-            IMAGE
+            image()
                 .read_bytes(u64::MAX, &mut [0; 1], Wait::Never)
                 .is_err()
         );

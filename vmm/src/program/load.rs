@@ -167,7 +167,7 @@ fn open(program: &Program) -> Result<(String, Image, Arc<dyn ByteSource>), LoadE
             Ok((
                 name.clone(),
                 image,
-                Arc::new(ImagePager::new("built-in program", bytes)),
+                Arc::new(ImagePager::new("built-in program", *bytes)),
             ))
         }
     }
@@ -312,7 +312,11 @@ impl Loader<'_> {
     }
 
     fn startup(&mut self, page: Vec<u8>) -> Result<(), LoadError> {
-        let vmo = self.host_vmo("start-up", Arc::new(BytesPager(page)), false)?;
+        let vmo = self.host_vmo(
+            "start-up",
+            Arc::new(ImagePager::new("start-up", page)),
+            false,
+        )?;
         if self.supply == SupplyPolicy::Adaptive {
             let (first, count) = (0, 1);
             self.first.push(Pages { vmo, first, count });
@@ -404,32 +408,4 @@ fn startup_page(
         page.push(0);
     }
     Ok(page)
-}
-
-/// Serves bytes that the VMM made.
-#[derive(Debug)]
-struct BytesPager(Vec<u8>);
-
-impl HostPager for BytesPager {
-    fn size(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read(
-        &self,
-        offset: u64,
-        buffer: &mut [u8],
-        _wait: crate::pager::Wait,
-    ) -> Result<(), crate::pager::ReadError> {
-        let rest = usize::try_from(offset)
-            .ok()
-            .and_then(|offset| self.0.get(offset..));
-        let rest = rest.unwrap_or_default();
-        let length = rest.len().min(buffer.len());
-        buffer.fill(0);
-        if let (Some(to), Some(from)) = (buffer.get_mut(..length), rest.get(..length)) {
-            to.copy_from_slice(from);
-        }
-        Ok(())
-    }
 }

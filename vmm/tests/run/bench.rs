@@ -52,6 +52,18 @@ fn every_figure_is_measured() {
         let line = format!("Vm/Start, {part}");
         assert!(table.contains(&line), "{line} is not in {table}");
     }
+    for name in [
+        "PageInBlobRandom",
+        "PageInBlobSequential",
+        "Vmo/Read",
+        "Vmo/Write",
+        "VmoMap/Read",
+        "VmoMap/Write",
+        "Vmo/Clone",
+        "Mmu/MapUnmap",
+    ] {
+        assert!(table.contains(name), "{name} is not in {table}");
+    }
     let instructions = results["kernel_instructions"].as_u64().unwrap();
     assert!((1..60).contains(&instructions), "{instructions}");
     let memory = results["memory"].as_array().unwrap();

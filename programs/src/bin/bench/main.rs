@@ -4,8 +4,11 @@
 //! |---|---|
 //! | `read SEED COUNT NAME...` | the first load of COUNT pages of each VMO, one thread a name, of other pages if a name comes again; in order if SEED is 0, else at random |
 //! | `write SEED COUNT NAME...` | likewise, stores |
+//! | `listed COUNT NAME LIST` | the first load of the pages of a VMO that another lists, 64 bits each |
 //! | `null COUNT` | `zx_clock_get_monotonic` |
 //! | `supply PAGES COUNT [VMOS]` | `zx_pager_supply_pages` of so many pages, while there are so many other VMOs |
+//! | `vmo-read BYTES COUNT`, `vmo-write BYTES COUNT` | `zx_vmo_read` and `zx_vmo_write` of so much of memory that is all there |
+//! | `map PAGES COUNT` | `zx_vmar_map` of so many pages that are all there, with `ZX_VM_MAP_RANGE`, and `zx_vmar_unmap` |
 //! | `many VMOS SEED COUNT NAME` | as `read`, with so many other VMOs there |
 //! | `places COUNT EACH NAME` | the first load of EACH pages in COUNT places of a VMO |
 //! | `clone PAGES COUNT` | `zx_vmo_create_child` (a snapshot) of a VMO of so many pages, none of which is there |
@@ -16,6 +19,7 @@
 //! | `exit` | nothing |
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
+mod calls;
 mod sizes;
 mod writes;
 
@@ -25,7 +29,7 @@ use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use programs::{Random, number};
 use zx::{
     AsHandleRef, Mapping, PAGE_SIZE, PageRequestCommand, Pager, Port, Startup, Status, Unowned,
-    Vmo, VmoChildOptions, VmoOp, VmoOptions, time,
+    Vmo, VmoOp, VmoOptions, time,
 };
 
 zx::entry!(run);
@@ -41,11 +45,12 @@ fn run(startup: &Startup<'_>) -> i32 {
         (Some(what @ ("read" | "write")), Some(seed), Some(count)) => {
             touch(startup, what == "write", seed, count as usize, 4)
         }
+        (Some("listed"), Some(count), _) => listed(startup, count as usize),
         (Some("many"), Some(vmos), Some(seed)) => many(startup, vmos, seed),
         (Some("places"), Some(count), Some(each)) => {
             sizes::places(startup, count as usize, each as usize)
         }
-        (Some("clone"), Some(pages), Some(count)) => clone(pages, count as usize),
+        (Some("clone"), Some(pages), Some(count)) => calls::clone(pages, count as usize),
         (Some("clone-write"), Some(pages), Some(count)) => {
             writes::clone_writes(pages as usize, count as usize)
         }
@@ -57,10 +62,14 @@ fn run(startup: &Startup<'_>) -> i32 {
             Some(faults) => sizes::memory(vmos, pages as usize, faults as usize),
             None => Err(Status::INVALID_ARGS),
         },
-        (Some("null"), Some(count), _) => null(count as usize),
+        (Some("null"), Some(count), _) => calls::null(count as usize),
         (Some("supply"), Some(pages), Some(count)) => {
-            crowd(argument(4).unwrap_or(0)).and_then(|()| supply(pages, count as usize))
+            crowd(argument(4).unwrap_or(0)).and_then(|()| calls::supply(pages, count as usize))
         }
+        (Some(what @ ("vmo-read" | "vmo-write")), Some(bytes), Some(count)) => {
+            calls::copy(what == "vmo-write", bytes as usize, count as usize)
+        }
+        (Some("map"), Some(pages), Some(count)) => calls::map(pages as usize, count as usize),
         (Some("service"), Some(count), _) => service(count as usize),
         (Some("exit"), ..) => Ok(()),
         _ => Err(Status::INVALID_ARGS),
@@ -186,6 +195,26 @@ fn touch(
     Ok(())
 }
 
+/// Loads the pages that a list names.
+fn listed(startup: &Startup<'_>, count: usize) -> Result<(), Status> {
+    let mapped = |n| {
+        let name = startup.arg(n).ok_or(Status::INVALID_ARGS)?;
+        let raw = startup.handle(name).ok_or(Status::NOT_FOUND)?;
+        let vmo = Unowned::<Vmo>::from_raw(raw);
+        Mapping::read_only(&vmo, 0, vmo.get_size()? as usize)
+    };
+    let (base, order) = (mapped(3)?.leak(), Numbers(mapped(4)?));
+    let cycles_of = Numbers::new(count)?;
+    // The list is all there before anything is measured.
+    (0..count).for_each(|at| {
+        core::hint::black_box(order.get(at));
+    });
+    for at in 0..count {
+        cycles_of.set(at, timed(base + order.get(at) * PAGE, false));
+    }
+    cycles_of.print(count)
+}
+
 /// The cycles that one access takes.
 #[inline(always)]
 fn timed(address: usize, write: bool) -> usize {
@@ -213,33 +242,6 @@ fn cycles() -> u64 {
     high << 32 | low
 }
 
-fn null(count: usize) -> Result<(), Status> {
-    let cycles_of = Numbers::new(count)?;
-    for at in 0..count {
-        let begun = cycles();
-        core::hint::black_box(time::now());
-        cycles_of.set(at, (cycles() - begun) as usize);
-    }
-    cycles_of.print(count)
-}
-
-fn supply(pages: u64, count: usize) -> Result<(), Status> {
-    let (pager, port) = (Pager::create()?, Port::create()?);
-    let length = pages * PAGE_SIZE;
-    let size = length * count as u64;
-    let vmo = pager.create_vmo(VmoOptions::empty(), &port, 1, size)?;
-    let aux = Vmo::create(length)?;
-    let cycles_of = Numbers::new(count)?;
-    for at in 0..count {
-        aux.op_range(VmoOp::Commit, 0..length)?;
-        let first = length * at as u64;
-        let begun = cycles();
-        pager.supply_pages(&vmo, first..first + length, &aux, 0)?;
-        cycles_of.set(at, (cycles() - begun) as usize);
-    }
-    cycles_of.print(count)
-}
-
 /// Reads while many other VMOs are there, each with a page.
 fn many(startup: &Startup<'_>, vmos: u64, seed: u64) -> Result<(), Status> {
     let count = startup
@@ -258,18 +260,6 @@ fn crowd(vmos: u64) -> Result<(), Status> {
         core::mem::forget(vmo);
     }
     Ok(())
-}
-
-fn clone(pages: u64, count: usize) -> Result<(), Status> {
-    let cycles_of = Numbers::new(count)?;
-    for at in 0..count {
-        let parent = Vmo::create(pages * PAGE_SIZE)?;
-        let begun = cycles();
-        let child = parent.create_child(VmoChildOptions::SNAPSHOT, 0, pages * PAGE_SIZE)?;
-        cycles_of.set(at, (cycles() - begun) as usize);
-        drop(child);
-    }
-    cycles_of.print(count)
 }
 
 /// Faults of this thread that another one answers, by moving a page out of memory of its own for each.

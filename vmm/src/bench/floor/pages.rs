@@ -90,6 +90,13 @@ impl Memory {
         }
     }
 
+    /// Copies as much of another mapping as fits.
+    pub fn copy(&self, from: &Memory) {
+        let length = self.length.min(from.length) as usize;
+        // SAFETY: both are mapped and no shorter, two mappings do not overlap, and no vCPU runs.
+        unsafe { std::ptr::copy_nonoverlapping(from.address, self.address, length) };
+    }
+
     /// Reads four bytes; 0 outside the mapping.
     pub fn read_u32(&self, at: u64) -> u32 {
         if at + 4 > self.length {
