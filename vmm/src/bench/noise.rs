@@ -8,7 +8,7 @@ use std::time::Instant;
 struct Ticks {
     /// Not idle, nor waiting for disks; time that the host took away from this machine is in it.
     busy: u64,
-    /// This process's, its threads' that have ended included.
+    /// This process's, its threads' that have ended included, and its children's that it has waited for.
     own: u64,
 }
 
@@ -27,12 +27,12 @@ impl Ticks {
             .collect();
         // user, nice, system, idle, iowait, irq, softirq, steal; guest time is in user time.
         let busy = columns.iter().take(8).sum::<u64>() - columns.get(3)? - columns.get(4)?;
-        // Behind the name, which may hold anything: state is column 3, user and system time are 14 and 15.
+        // Behind the name, which may hold anything: state is column 3, user and system time are 14 and 15, those of children 16 and 17.
         let (_, rest) = own.rsplit_once(") ")?;
         let times = rest
             .split(' ')
             .skip(11)
-            .take(2)
+            .take(4)
             .filter_map(|time| time.parse::<u64>().ok());
         Some(Ticks {
             busy,
@@ -89,9 +89,9 @@ mod tests {
     #[test]
     fn ticks_are_read_as_proc_writes_them() {
         let system = "cpu  100 10 20 5000 300 1 2 7 50 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n";
-        let own = "77 (a (b) c) S 1 2 3 4 5 6 7 8 9 10 40 2 0 0 20 0 3 0 100 1000 20\n";
+        let own = "77 (a (b) c) S 1 2 3 4 5 6 7 8 9 10 40 2 3 1 20 0 3 0 100 1000 20\n";
         let ticks = Ticks::parse(system, own).unwrap();
-        assert_eq!((ticks.busy, ticks.own), (140, 42));
+        assert_eq!((ticks.busy, ticks.own), (140, 46));
         assert!(Ticks::parse("", own).is_none());
     }
 
