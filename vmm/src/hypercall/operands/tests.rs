@@ -423,6 +423,21 @@ fn vector_instructions() {
             "r 10000+32",
         ),
         (
+            "vmovdqu64 zmm0,[rbx]",
+            &[0x62, 0xf1, 0xfe, 0x48, 0x6f, 0x03],
+            "r 10000+64",
+        ),
+        (
+            "vmovdqu64 [rbx]{k1},zmm0",
+            &[0x62, 0xf1, 0xfe, 0x49, 0x7f, 0x03],
+            "w? 10000+64",
+        ),
+        (
+            "vaddps zmm0,zmm1,[rbx]{1to16}",
+            &[0x62, 0xf1, 0x74, 0x58, 0x58, 0x03],
+            "r 10000+4",
+        ),
+        (
             "vmaskmovps [rbx],ymm1,ymm2",
             &[0xc4, 0xe2, 0x75, 0x2e, 0x13],
             "w? 10000+32",
@@ -435,6 +450,11 @@ fn vector_instructions() {
         (
             "vpgatherdd",
             &[0xc4, 0xe2, 0x6d, 0x90, 0x04, 0x8b],
+            "VectorAddress",
+        ),
+        (
+            "vpscatterdd",
+            &[0x62, 0xf2, 0x7d, 0x49, 0xa0, 0x04, 0x8b],
             "VectorAddress",
         ),
         // VEX is no matter of vectors only: these need no XSAVE.
@@ -453,12 +473,6 @@ fn what_is_no_instruction() {
         ("push es, gone in 64-bit mode", &[0x06, 0x90], "invalid"),
         ("lock on a register", &[0xf0, 0x01, 0xc0], "invalid"),
         ("sixteen prefixes", &[0x66; 16], "invalid"),
-        // AVX-512 is hidden from guests, and without CR4.OSXSAVE the processor does not know it either.
-        (
-            "vmovdqu64 zmm0,[rbx]",
-            &[0x62, 0xf1, 0xfe, 0x48, 0x6f, 0x03],
-            "invalid",
-        ),
     ]);
 }
 
