@@ -4,6 +4,8 @@
 //! syscall ----------> syscall_entry: out --CF=0--> sysretq                      (pass-through: three instructions)
 //!                                     \--CF=1--> save -> reschedule --+
 //! exception, mailbox -> vector_N -> save -> interrupted --------------+-> resume: iretq
+//! page fault -------> vector_14: out --CF=0--> iretq                  |         (nine instructions)
+//!                                 \--CF=1--> save -> interrupted -----+
 //! start ------------------------------> kernel_entry -> reschedule ---+
 //! ```
 //! While ring 3 runs, KERNEL_GS_BASE holds the vCPU's area; ring 0 code past a `swapgs` finds it in gs: +0 current
@@ -117,6 +119,17 @@ global_asm!(
     resume_iretq:
         iretq
 
+    vector_14:                              // stack: error code, rip, cs, rflags, rsp, ss
+        push rax
+        mov rax, cr2
+        out {port}, ax
+        pop rax
+        jc 4f
+        lea rsp, [rsp + 8]
+        iretq
+    4:  push 14
+        // Falls through.
+
     save_interrupted:                       // stack: vector, error code, rip, cs, rflags, rsp, ss
         test byte ptr [rsp + 24], 3
         jz kernel_fault
@@ -154,7 +167,7 @@ global_asm!(
     .irp number, 0,1,2,3,4,5,6,7,9,15,16,18,19,20,22,23,24,25,26,27,28,31,32
         VECTOR \number, 0
     .endr
-    .irp number, 8,10,11,12,13,14,17,21,29,30
+    .irp number, 8,10,11,12,13,17,21,29,30
         VECTOR \number, 1
     .endr
 

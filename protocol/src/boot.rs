@@ -14,7 +14,9 @@
 //! **Hypercalls.** There is one port, [`HYPERCALL_PORT`]. A four-byte `out` is a program's system call passed on:
 //! all registers are the program's. A one-byte `out` is a call of the guest kernel itself: al = [`KernelCall`],
 //! arguments in rdi, rsi, rdx, r10, r8. The answer is in rax; the carry flag, set by the VMM, tells the
-//! guest kernel to save the current thread, drain the mailbox and schedule.
+//! guest kernel to save the current thread, drain the mailbox and schedule. A two-byte `out` is a page fault that nothing has been done
+//! about: rax = CR2, on the stack a [`PageFaultFrame`], all other registers as they were. The carry flag, clear, says that the
+//! instruction can be tried again at once; set, that the fault is an exception like any other.
 
 /// Bytes of guest RAM, at guest-physical 0.
 pub const RAM_SIZE: u64 = 16 << 20;
@@ -167,6 +169,26 @@ impl KernelCall {
             _ => None,
         }
     }
+}
+
+/// What lies on the kernel's stack when it tells of a page fault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct PageFaultFrame {
+    /// rax.
+    pub rax: u64,
+    /// Of the processor (SDM vol. 3, 5.7): bit 0 is clear if an entry was not present.
+    pub error_code: u64,
+    /// The instruction.
+    pub rip: u64,
+    /// Code segment: bits 0 and 1 tell the ring.
+    pub cs: u64,
+    /// Flags.
+    pub rflags: u64,
+    /// Stack pointer.
+    pub rsp: u64,
+    /// Stack segment.
+    pub ss: u64,
 }
 
 /// `rdi` of [`KernelCall::Panic`] for a Rust panic.

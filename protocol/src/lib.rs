@@ -41,7 +41,7 @@ pub use startup::{
 pub use status::Status;
 
 /// Version of everything in this crate that a guest kernel or a program was built against.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// Bytes in a page: the unit of residency, of every VMO and of every page request.
 pub const PAGE_SIZE: u64 = 4096;

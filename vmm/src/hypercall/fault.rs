@@ -16,8 +16,8 @@ use super::run::{RunError, Runner};
 use super::shared::{Vm, lock};
 use super::spaces::Linked;
 use super::work::{Mine, Parked};
-use crate::machine::Registers;
-use crate::machine::tables::Leaf;
+use crate::machine::tables::{Leaf, Link};
+use crate::machine::{PageFault, Registers};
 
 /// How often an unexplained fault is tried again while nothing changes.
 const PATIENCE: u32 = 8;
@@ -99,6 +99,37 @@ impl Runner {
                 );
                 self.raise(thread, ExceptionKind::Unexplained(what))
             }
+        }
+    }
+
+    /// Links what a page fault has found missing, if that can be done here and now; says whether it was.
+    pub(super) fn link_at_once(&mut self, fault: &PageFault) -> Result<bool, RunError> {
+        const PRESENT: u64 = 1;
+        let thread = self.current_thread()?;
+        let vm = &self.vm;
+        let process = vm.core().process_of(thread);
+        let Some(process) = process.filter(|_| fault.error_code & PRESENT == 0) else {
+            return Ok(false);
+        };
+        // Makes the window now: under the lock below it is only looked up.
+        if vm.leaf(process, fault.address).is_none() {
+            return Ok(false);
+        }
+        let mut spaces = lock(&vm.spaces);
+        if spaces.is_flushing(process) {
+            return Ok(false);
+        }
+        let leaf_at = |address| vm.leaf(process, address);
+        match spaces.link(process, self.index, thread, fault.address, leaf_at) {
+            Linked::Done => Ok(true),
+            Linked::Links { refresh, links } if !links.is_empty() => {
+                vm.post_links(self.index, refresh, links);
+                drop(spaces);
+                self.linking = true;
+                Ok(false)
+            }
+            // The exception finds the same.
+            _ => Ok(false),
         }
     }
 
@@ -234,13 +265,9 @@ impl Runner {
             vm.leaf(process, address)
         });
         match linked {
-            // Posted while the tables are locked, so that no flush of another vCPU comes in between.
+            Linked::Done => {}
             Linked::Links { refresh, links } if !links.is_empty() => {
-                let refresh = refresh.into_iter().map(Item::Refresh);
-                let items = refresh.chain(links.into_iter().map(Item::Link));
-                if let Some(mailbox) = vm.mailbox(self.index) {
-                    mailbox.post(items, true);
-                }
+                vm.post_links(self.index, refresh, links);
                 drop(spaces);
                 self.linking = true;
             }
@@ -285,6 +312,16 @@ impl Runner {
 }
 
 impl Vm {
+    /// Has the guest kernel of a vCPU write links. To be posted while the tables are locked, so that no flush of another vCPU comes in
+    /// between.
+    fn post_links(&self, vcpu: u32, refresh: Vec<u64>, links: Vec<Link>) {
+        let refresh = refresh.into_iter().map(Item::Refresh);
+        let items = refresh.chain(links.into_iter().map(Item::Link));
+        if let Some(mailbox) = self.mailbox(vcpu) {
+            mailbox.post(items, true);
+        }
+    }
+
     /// The run of guest-physical memory behind an address.
     pub(super) fn leaf(&self, process: zircon::ProcessId, address: u64) -> Option<Leaf> {
         let run = self.core().mapped_run(process, address)?;

@@ -54,6 +54,8 @@ pub(crate) struct Runner {
     pub(super) linking: bool,
     /// The current thread made a system call, and has not left the way of it since: its registers are in the vCPU only.
     calling: bool,
+    /// The current thread met a page fault that the guest kernel has only passed on: its registers, which are in no context yet.
+    faulting: Option<Registers>,
 }
 
 impl Runner {
@@ -68,6 +70,7 @@ impl Runner {
             slots: Slots::new(),
             linking: false,
             calling: false,
+            faulting: None,
         }
     }
 
@@ -94,8 +97,9 @@ impl Runner {
             return;
         }
         let current = self.vcpu.area().current_slot().ok().flatten();
-        let running = in_ring_3(self.vcpu.registers());
-        let in_vcpu = self.calling || self.vcpu.registers().rip < USER_END;
+        let in_vcpu =
+            self.calling || self.faulting.is_some() || self.vcpu.registers().rip < USER_END;
+        let running = in_ring_3(self.faulting.as_ref().unwrap_or(self.vcpu.registers()));
         for (thread, slot) in self.slots.iter() {
             let saved = self.vcpu.area().context(slot);
             let registers = match (current == Some(slot), saved) {
@@ -129,6 +133,7 @@ impl Runner {
             let exit = self.vcpu.run()?;
             let since = Instant::now();
             self.calling = false;
+            self.faulting = None;
             self.vm.stats.exit(self.index, kind(&exit));
             self.vm.note(Event::Exit(kind(&exit)));
             if self.linking && self.slots.is_settled(self.vcpu.area())? {
@@ -144,6 +149,7 @@ impl Runner {
                     self.on_kernel_call(call, since)?;
                     self.deliver()?;
                 }
+                Exit::PageFault => self.on_page_fault()?,
                 Exit::Halt => self.on_halt()?,
                 Exit::Fault { gpa } => {
                     self.on_fault(gpa, since)?;
@@ -199,6 +205,20 @@ impl Runner {
             // If the guest cannot take it now, `InterruptWindow` comes and this is tried again.
             let _: Injection = self.vcpu.inject_mailbox()?;
         }
+        Ok(())
+    }
+
+    /// A page fault of the guest's tables: what needs no more than links is done with at once, and everything else comes again as an
+    /// exception.
+    fn on_page_fault(&mut self) -> Result<(), RunError> {
+        let fault = self.vcpu.page_fault()?;
+        let mut again = false;
+        if fault.in_ring_3 {
+            self.vm.stats.first_user_instruction();
+            self.faulting = Some(fault.registers);
+            again = self.link_at_once(&fault)? && !self.deliver_urgent()?;
+        }
+        self.vcpu.answer_page_fault(again);
         Ok(())
     }
 
@@ -490,7 +510,7 @@ impl Runner {
 fn kind(exit: &Exit) -> ExitKind {
     match exit {
         Exit::Syscall => ExitKind::Syscall,
-        Exit::KernelCall(_) => ExitKind::KernelCall,
+        Exit::KernelCall(_) | Exit::PageFault => ExitKind::KernelCall,
         Exit::Halt => ExitKind::Halt,
         Exit::Fault { .. } => ExitKind::Fault,
         Exit::Mmio { .. } => ExitKind::Mmio,

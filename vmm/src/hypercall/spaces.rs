@@ -42,10 +42,15 @@ impl TableMemory for Tables {
 
 impl Tables {
     fn write_link(&self, link: Link) {
-        if let Err(error) = self.0.write_u64(link.entry, link.value) {
+        if let Err(error) = self.0.store_u64(link.entry, link.value) {
             // As above.
             log::error!("page-table entry at {:#x}: {error}", link.entry);
         }
+    }
+
+    /// Whether nothing is linked there.
+    fn is_absent(&self, link: Link) -> bool {
+        self.0.read_u64(link.entry).is_ok_and(|entry| entry == 0)
     }
 }
 
@@ -79,6 +84,8 @@ struct Flush {
 pub(super) enum Linked {
     /// Refresh these tables, write these links (perhaps none), then try the access again.
     Links { refresh: Vec<u64>, links: Vec<Link> },
+    /// What was missing is there: no entry that it took was present before.
+    Done,
     /// Another vCPU is about to write links: make it do so, and try again.
     Behind(u32),
     /// A flush is under way: the thread is to be parked until its end.
@@ -181,16 +188,29 @@ impl Spaces {
             .link(&mut self.pool, &self.ram, address, leaf_at)
         {
             Ok(links) => {
+                let refresh = self.pool.take_recycled();
+                let fresh = |link: &Link| self.ram.is_absent(*link);
+                if !links.is_empty()
+                    && refresh.is_empty()
+                    && space.linking.is_none()
+                    && links.iter().all(fresh)
+                {
+                    links.iter().for_each(|link| self.ram.write_link(*link));
+                    return Linked::Done;
+                }
                 if !links.is_empty() {
                     space.linking = Some(vcpu);
                 }
-                Linked::Links {
-                    refresh: self.pool.take_recycled(),
-                    links,
-                }
+                Linked::Links { refresh, links }
             }
             Err(error) => Linked::OutOfTables(error),
         }
+    }
+
+    /// Whether a flush of the process's tables is under way.
+    pub fn is_flushing(&self, process: ProcessId) -> bool {
+        let space = self.spaces.get(&process);
+        space.is_some_and(|space| space.flushing > 0)
     }
 
     /// The guest kernel of `vcpu` has written all its links.

@@ -16,6 +16,9 @@ pub enum Exit {
     Syscall,
     /// A call of the guest kernel; arguments in rdi, rsi, rdx, r10, r8.
     KernelCall(KernelCall),
+    /// A page fault of the guest's own tables, which the guest kernel only passes on. Look at it with [`super::Vcpu::page_fault`], answer
+    /// with [`super::Vcpu::answer_page_fault`].
+    PageFault,
     /// The guest kernel has nothing to run until its mailbox is filled.
     Halt,
     /// An instruction of ring 3 touches guest-physical memory that is not there (or not to be written). RIP is at the instruction; it
@@ -186,6 +189,11 @@ impl KernelCode {
                     .map(Exit::KernelCall)
                     .ok_or_else(|| format!("the guest kernel made call {al}, which does not exist"))
             }
+            RawExit::Out {
+                port: HYPERCALL_PORT,
+                len: 2,
+                ..
+            } if self.code.iter().any(|range| Self::is_out_in(range, rip)) => Ok(Exit::PageFault),
             RawExit::Out { port, len, .. } => Err(format!(
                 "port write of {len} bytes to {port:#x} from {rip:#x}"
             )),
@@ -252,6 +260,13 @@ mod tests {
         for rip in [OUT - 1, OUT + 3, 0x20_0000, 0] {
             assert!(code().classify(out(4, 0), rip).is_err(), "{rip:#x}");
         }
+    }
+
+    #[test]
+    fn page_faults_come_from_the_kernels_code() {
+        assert_eq!(code().classify(out(2, 0), TEXT + 9), Ok(Exit::PageFault));
+        assert!(code().classify(out(2, 0), 0x20_0000).is_err());
+        assert!(code().classify(out(2, 0), TEXT - 1).is_err());
     }
 
     #[test]

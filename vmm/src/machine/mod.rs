@@ -35,5 +35,5 @@ pub use kick::KickHandle;
 pub use kvm_bindings::kvm_regs as Registers;
 pub use ram::Ram;
 pub(crate) use registers::{in_machine, in_protocol};
-pub use vcpu::{Injection, Left, SegmentBases, Vcpu};
+pub use vcpu::{Injection, Left, PageFault, SegmentBases, Vcpu};
 pub use vm::{Machine, MachineConfig, Memslots};

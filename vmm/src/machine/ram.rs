@@ -2,10 +2,11 @@
 //!
 //! Values are copied in and out; no reference into guest memory exists. The windows of VMOs are not in here.
 
-use std::{fs::File, io, mem::MaybeUninit, slice, sync::Arc};
+use std::sync::{Arc, atomic::Ordering};
+use std::{fs::File, io, mem::MaybeUninit, slice};
 
 use protocol::{
-    boot::{BootPage, RAM_SIZE},
+    boot::{BootPage, PageFaultFrame, RAM_SIZE},
     vcpu::{Entry, ThreadContext, VcpuArea},
 };
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -29,6 +30,8 @@ unsafe impl Plain for Entry {}
 unsafe impl Plain for BootPage {}
 // SAFETY: `repr(C)` integers and arrays of them, 704 bytes in all, a multiple of its alignment.
 unsafe impl Plain for ThreadContext {}
+// SAFETY: `repr(C)`: seven words.
+unsafe impl Plain for PageFaultFrame {}
 // SAFETY: `repr(C)` integers: 6 * 8 + 6 * 4 bytes and the entries.
 unsafe impl Plain for VcpuArea {}
 // SAFETY: an array has no padding of its own.
@@ -36,6 +39,10 @@ unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}
 
 const _: () = {
     assert!(size_of::<Entry>() == 24, "an Entry has no padding");
+    assert!(
+        size_of::<PageFaultFrame>() == 7 * 8,
+        "a PageFaultFrame has no padding"
+    );
     assert!(size_of::<BootPage>() == 32, "a BootPage has no padding");
     assert!(
         size_of::<ThreadContext>() == 16 * 8 + 5 * 8 + 6 * 4 + 512,
@@ -116,6 +123,17 @@ impl Ram {
     /// [`MachineError::OutsideRam`].
     pub fn write_u64(&self, gpa: u64, value: u64) -> Result<(), MachineError> {
         self.write(gpa, &value)
+    }
+
+    /// Writes the aligned word at `gpa` in one piece, behind everything that was written before: a vCPU may look at it meanwhile.
+    ///
+    /// # Errors
+    /// [`MachineError::OutsideRam`].
+    pub fn store_u64(&self, gpa: u64, value: u64) -> Result<(), MachineError> {
+        let stored = self
+            .memory
+            .store(value, GuestAddress(gpa), Ordering::Release);
+        stored.map_err(|_| MachineError::OutsideRam { gpa, len: 8 })
     }
 
     /// Fills the (unlinked) page table at `gpa`.

@@ -1,11 +1,13 @@
 //! Guest page tables: what the VMM builds so that a process can reach its mappings.
 //!
 //! A KVM that shadows guest page tables sees only the writes that the *guest* makes to tables that
-//! are linked. So a table page lives like this:
+//! are linked; what is not present it does not keep, but looks up when it is missed. So a table page
+//! lives like this:
 //!
 //! 1. **built**: taken from the [`TablePool`], filled by the host, reachable from nowhere;
-//! 2. **linked**: the guest kernel writes the [`Link`] that names it; from now on nobody changes
-//!    the page, except that the guest writes and clears links in it;
+//! 2. **linked**: the [`Link`] that names it is written, by the guest kernel, or, where nothing was
+//!    present before, by the host; from now on the page changes only by links that are written and
+//!    cleared in it likewise;
 //! 3. **retired**: the guest has cleared or replaced the link; a vCPU may still have what it held
 //!    in its TLB;
 //! 4. **free**: every vCPU has reloaded CR3 since; the page is back in the pool.
@@ -50,7 +52,7 @@ pub trait TableMemory {
     fn write_table(&self, gpa: u64, entries: &[u64; ENTRIES]);
 }
 
-/// A write that the guest kernel is asked to make to a linked table.
+/// A write to a linked table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Link {
     /// Guest-physical address of the entry.

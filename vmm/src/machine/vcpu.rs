@@ -10,7 +10,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use kvm_bindings::{KVMIO, Msrs, kvm_interrupt, kvm_msr_entry, kvm_regs, kvm_sregs};
 use kvm_ioctls::{SyncReg, VcpuExit, VcpuFd, VmFd};
-use protocol::boot::{KERNEL_BASE, MAILBOX_VECTOR, PANIC_RUST, RAM_SIZE};
+use protocol::boot::{KERNEL_BASE, MAILBOX_VECTOR, PANIC_RUST, PageFaultFrame, RAM_SIZE};
 use vmm_sys_util::{errno, ioctl::ioctl_with_ref, ioctl_iow_nr};
 
 use super::{
@@ -49,6 +49,19 @@ pub struct SegmentBases {
     pub fs: u64,
     /// Of gs.
     pub gs: u64,
+}
+
+/// A page fault of the guest's own tables.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct PageFault {
+    /// What could not be reached.
+    pub address: u64,
+    /// Of the processor (SDM vol. 3, 5.7): bit 0 is clear if an entry was not present.
+    pub error_code: u64,
+    /// Whether a program met it.
+    pub in_ring_3: bool,
+    /// Registers at the instruction.
+    pub registers: kvm_regs,
 }
 
 /// A vCPU.
@@ -211,6 +224,33 @@ impl Vcpu {
         let registers = self.registers_mut();
         registers.rax = rax;
         registers.rflags = registers.rflags & !CARRY | u64::from(drain_mailbox);
+    }
+
+    /// The page fault of [`Exit::PageFault`].
+    ///
+    /// # Errors
+    /// [`MachineError::OutsideRam`]: the guest kernel's stack is nowhere.
+    pub fn page_fault(&mut self) -> Result<PageFault, MachineError> {
+        let registers = *self.registers();
+        let frame: PageFaultFrame = self.ram.read(registers.rsp.wrapping_sub(KERNEL_BASE))?;
+        Ok(PageFault {
+            address: registers.rax,
+            error_code: frame.error_code,
+            in_ring_3: frame.cs & 3 == 3,
+            registers: kvm_regs {
+                rax: frame.rax,
+                rip: frame.rip,
+                rflags: frame.rflags,
+                rsp: frame.rsp,
+                ..registers
+            },
+        })
+    }
+
+    /// Answers a page fault: the instruction can be tried again at once, or the guest kernel tells of an exception.
+    pub fn answer_page_fault(&mut self, again: bool) {
+        let registers = self.registers_mut();
+        registers.rflags = registers.rflags & !CARRY | u64::from(!again);
     }
 
     /// The special registers.

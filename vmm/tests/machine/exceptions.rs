@@ -110,6 +110,31 @@ fn a_link_makes_an_address_reachable_and_a_flush_makes_it_unreachable() {
 }
 
 #[test]
+fn a_page_fault_is_tried_again_at_once_with_what_was_linked_meanwhile() {
+    let mut guest = Guest::new(read_through_rdi());
+    guest.write(USER + 0x5000, &0xC0FF_EE00_1234u64.to_le_bytes());
+    guest.start(0, UNMAPPED);
+    assert_eq!(guest.run(), Exit::PageFault);
+    let fault = guest.vcpu.page_fault().unwrap();
+    assert_eq!((fault.address, fault.error_code), (UNMAPPED, 4));
+    assert!(fault.in_ring_3);
+    assert_eq!((fault.registers.rip, fault.registers.rdi), (USER, UNMAPPED));
+    // The host's write is seen, for nothing was there before.
+    let page_entry = guest.entry_of(UNMAPPED);
+    let ram = guest.machine.ram();
+    ram.store_u64(page_entry, (ARENA_BASE + 0x5000) | 7)
+        .unwrap();
+    guest.vcpu.answer_page_fault(true);
+    assert_eq!(guest.expect_syscall(), (4, UNMAPPED, 0xC0FF_EE00_1234));
+    let after = *guest.vcpu.registers();
+    assert_eq!(
+        (after.rsp, after.rbx),
+        (fault.registers.rsp, fault.registers.rbx)
+    );
+    assert_eq!(after.r11, fault.registers.rflags & !0x1_0000, "without RF");
+}
+
+#[test]
 fn an_idle_vcpu_leaves_the_page_tables_on_a_flush() {
     let mut guest = Guest::new(invalid_opcode());
     guest.start(0, 0);

@@ -245,6 +245,8 @@ fn a_link_written_on_one_vcpu_counts_on_the_other() {
     assert_eq!(other.run().unwrap(), Exit::Halt);
     let mut batch = [entry(Resume, 0, 0, 0)].into();
     other.area().post(&mut batch).unwrap();
+    assert_eq!(other.run().unwrap(), Exit::PageFault);
+    other.answer_page_fault(false);
     assert_eq!(
         other.run().unwrap(),
         Exit::KernelCall(KernelCall::Exception)
