@@ -1,8 +1,8 @@
 //! Figure 8: the VMM's own memory, in a process of its own that this one looks at from outside.
 
 use std::io::{self, Read};
-use std::process::{Command, Stdio};
 
+use super::child;
 use crate::observe::smaps::{self, OwnMemory};
 
 /// What a run does: VMOs with a page each, pages of one VMO, and faults in that.
@@ -105,25 +105,19 @@ fn lines(load: Load, [start, crowd, dense, end]: [OwnMemory; 4]) -> Vec<Line> {
 
 /// Runs the program and looks at its process at every point.
 fn look(load: Load) -> io::Result<[OwnMemory; 4]> {
-    let mut child = Command::new(std::env::current_exe()?)
-        .args(["run", "--timeout", "300s", "bench", "memory"])
-        .args([load.vmos, load.pages, load.faults].map(|number| number.to_string()))
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let process = child.id().to_string();
-    let mut looks = [OwnMemory::default(); 4];
-    let output = child.stdout.take();
-    let looked = output.map_or(Ok(()), |mut output| {
-        looks.iter_mut().try_for_each(|look| {
+    let numbers = [load.vmos, load.pages, load.faults].map(|number| number.to_string());
+    let [vmos, pages, faults] = numbers.each_ref().map(String::as_str);
+    child::run(&["bench", "memory", vmos, pages, faults], |id, output| {
+        let process = id.to_string();
+        let mut looks = [OwnMemory::default(); 4];
+        for look in &mut looks {
             let mut written = [0; POINT];
             let (first, rest) = written.split_at_mut(1);
             output.read_exact(first)?;
             // The pipe does not hold the rest: the program waits.
             *look = smaps::measure(&process);
-            output.read_exact(rest)
-        })
-    });
-    let status = child.wait()?;
-    looked.map_err(|error| io::Error::new(error.kind(), format!("zvmm run ended: {status}")))?;
-    Ok(looks)
+            output.read_exact(rest)?;
+        }
+        Ok(looks)
+    })
 }

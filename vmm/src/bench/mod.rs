@@ -9,6 +9,7 @@
 mod apart;
 mod blob;
 mod calls;
+mod child;
 mod clock;
 mod core;
 mod delivery;

@@ -56,8 +56,12 @@ mod tests {
         for (length, share) in RUNS {
             let count = runs.iter().filter(|run| run.end - run.start == length);
             let found = 100.0 * count.count() as f64 / runs.len() as f64;
-            // Some 3,000 runs: 3.3 standard deviations of the largest share.
-            assert!((found - share as f64).abs() < 3.0, "{length}: {found} %");
+            let share = share as f64;
+            let deviation = (share * (100.0 - share) / runs.len() as f64).sqrt();
+            assert!(
+                (found - share).abs() < 4.0 * deviation,
+                "{length}: {found} %"
+            );
         }
         assert_eq!(super::runs(4, 3), []);
         assert_eq!(super::runs(5, 3).into_iter().flatten().count(), 3);

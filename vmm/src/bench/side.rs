@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::floor::{Event, Floor, Source, Window, guest, guest::Code};
 use crate::config::{
@@ -83,7 +84,9 @@ pub fn delivered(
     delivery: FaultDelivery,
     nanoseconds: f64,
 ) -> io::Result<Observation> {
-    let (report, written) = guest(what, delivery)?;
+    let Ran {
+        report, written, ..
+    } = run_program(what, delivery)?;
     let cycles = written
         .as_chunks::<4>()
         .0
@@ -101,11 +104,22 @@ pub fn delivered(
     })
 }
 
-/// Runs the program once; what was counted and what it wrote.
+/// What became of a run of the program.
+#[derive(Debug)]
+pub struct Ran {
+    /// What was counted.
+    pub report: Report,
+    /// What it wrote.
+    pub written: Vec<u8>,
+    /// From the start of the run to when nothing was left of it.
+    pub took: Duration,
+}
+
+/// Runs the program once.
 ///
 /// # Errors
 /// Whatever kept it from its end.
-pub fn guest(what: &Ours, delivery: FaultDelivery) -> io::Result<(Report, Vec<u8>)> {
+pub fn run_program(what: &Ours, delivery: FaultDelivery) -> io::Result<Ran> {
     let image = guest_image::programs()
         .iter()
         .find(|(name, _)| *name == "bench");
@@ -134,7 +148,7 @@ pub fn guest(what: &Ours, delivery: FaultDelivery) -> io::Result<(Report, Vec<u8
                 },
             },
         });
-    let outcome = vm::run(RunConfig {
+    let config = RunConfig {
         args: what.args.clone(),
         vmos: vmos.collect(),
         cpus: what.cpus,
@@ -151,15 +165,21 @@ pub fn guest(what: &Ours, delivery: FaultDelivery) -> io::Result<(Report, Vec<u8
             name: (*name).into(),
             bytes,
         })
-    })
-    .map_err(io::Error::other)?;
+    };
+    let began = Instant::now();
+    let outcome = vm::run(config).map_err(io::Error::other)?;
+    let took = began.elapsed();
     let written = std::mem::take(&mut *written.lock().unwrap_or_else(PoisonError::into_inner));
     if outcome.end != End::Exited(0) {
         let words = String::from_utf8_lossy(&written);
         let what = format!("the measured program ended with {:?}: {words}", outcome.end);
         return Err(io::Error::other(what));
     }
-    Ok((outcome.report, written))
+    Ok(Ran {
+        report: outcome.report,
+        written,
+        took,
+    })
 }
 
 /// What the floor does in a run: touches pages that come from a file.
@@ -169,7 +189,7 @@ pub struct Touches {
     pub code: fn() -> Code,
     /// The pages that each vCPU touches, in its order.
     pub pages: Vec<Vec<u64>>,
-    /// The pages that come at each fault of each vCPU, in turn. None for nobody: KVM gets zeros by itself.
+    /// The pages that come at each fault of each vCPU, in turn. Empty: nobody watches, and KVM gets zeros by itself.
     pub supplies: Vec<Vec<Range<u64>>>,
     /// All pages of the window.
     pub window: u64,
@@ -224,7 +244,9 @@ pub fn touches_by(
     let faults = what.supplies.iter().map(|each| each.len() as u64).sum();
     let mut floor = Floor::new(what.pages.len() as u64, what.window, faults > 0)?;
     let count = what.pages.first().map_or(0, Vec::len) as u64;
+    let served = AtomicU64::new(0);
     let next = |window: &Window, vcpu: usize, number: u64, event: Event| {
+        served.fetch_add(1, Relaxed);
         let supplies = what.supplies.get(vcpu);
         match (event, supplies.and_then(|each| each.get(number as usize))) {
             (Event::Fault, Some(run)) => supply(window, run.start, run.end - run.start),
@@ -234,6 +256,11 @@ pub fn touches_by(
         }
     };
     let cycles = floor.run((what.code)(), count, &what.pages, &next)?;
+    if served.into_inner() != faults {
+        return Err(io::Error::other(
+            "the floor's guest had other faults than it should",
+        ));
+    }
     Ok(observed(
         &cycles,
         nanoseconds,
@@ -286,4 +313,18 @@ pub fn observed(cycles: &[Vec<u32>], nanoseconds: f64, work: Work) -> Observatio
 /// What the host refused.
 pub fn source(path: &Path) -> io::Result<Source> {
     super::floor::source(&File::open(path)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_touched_whole_and_come_in_pieces() {
+        let touches = Touches::of_runs(&[10..15, 0..2], 2, 20);
+        assert_eq!(touches.pages, [[10, 11, 12, 13, 14, 0, 1]]);
+        assert_eq!(touches.supplies, [[10..12, 12..14, 14..15, 0..2]]);
+        let touches = Touches::one_by_one(vec![vec![3, 1], vec![5, 4]], 8);
+        assert_eq!(touches.supplies, [[3..4, 1..2], [5..6, 4..5]]);
+    }
 }

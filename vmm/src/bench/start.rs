@@ -1,10 +1,10 @@
 //! Figure 7: how soon a program runs, how soon its first fault is served, and how long its end takes.
 
 use std::io::{self, Read};
-use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use super::child;
 use super::figures::{Figure, Ground, Run, Statistic, args};
 use super::floor::{Event, Floor, Window, guest};
 use super::side::{self, Observation, Ours, Work};
@@ -16,66 +16,67 @@ const VMS: usize = 5;
 /// When something happened in the life of a VM, from the beginning of its making.
 #[derive(Clone, Copy, Debug)]
 struct Life {
-    /// Ring 3 left for the first time.
-    first_exit: Duration,
-    /// The first fault was served; its end, if there was none.
-    fault_served: Duration,
+    /// Ring 3 left for the first time, or a fault of it was served.
+    moment: Duration,
     /// Nothing was left of it.
     end: Duration,
 }
 
+impl Life {
+    fn to_moment(self) -> Duration {
+        self.moment
+    }
+
+    fn after_moment(self) -> Duration {
+        self.end - self.moment
+    }
+
+    fn whole(self) -> Duration {
+        self.end
+    }
+}
+
 impl Ground {
-    /// A program that does nothing but end, part by part and as a whole. Beside each part is what the floor takes from its making to its
-    /// first exit; beside the whole, the whole floor.
+    /// A program that does nothing but end, part by part and as a whole, and a program in a process of its own.
     pub(super) fn starts(&self) -> [Figure<'_>; 5] {
         let with = |policy| Ours {
             policy,
             ..self.calls(args(["exit"], [], 0))
         };
-        // The last has nothing come ahead: the first instruction is a fault.
+        // With the last nothing comes ahead: the first instruction is a fault.
         let (ahead, bare) = (with(SupplyPolicy::Adaptive), with(SupplyPolicy::None));
-        let first_exit = |life: Life| life.first_exit;
-        let end = |life: Life| life.end;
+        let line = |name: &str, floor, ours| Figure {
+            number: 7,
+            name: format!("Vm/{name}"),
+            rows: vec![(Statistic::P50, Some(1.5))],
+            floor: Some(floor),
+            ours,
+        };
+        let floors = |part: fn(Life) -> Duration| repeated(move || floor_exit().map(part));
+        let ours = |part: fn(Life) -> Duration| {
+            let ahead = ahead.clone();
+            repeated(move || first_exit(&ahead).map(part))
+        };
         [
-            beside(
-                first_exit,
-                "Start, exec to first instruction",
-                repeated(exec),
+            line(
+                "Start, exec to first word",
+                floors(Life::to_moment),
+                repeated(first_word),
             ),
-            beside(
-                first_exit,
+            line(
                 "Start, run to first instruction",
-                lives(ahead.clone(), first_exit),
+                floors(Life::to_moment),
+                ours(Life::to_moment),
             ),
-            beside(
-                first_exit,
+            line(
                 "Start, run to first fault served",
-                lives(bare, |life| life.fault_served),
+                repeated(|| floor_fault().map(Life::to_moment)),
+                repeated(move || fault_served(&bare).map(Life::to_moment)),
             ),
-            beside(
-                first_exit,
-                "End",
-                lives(ahead.clone(), |life| life.end - life.first_exit),
-            ),
-            beside(end, "StartAndEnd", lives(ahead, end)),
+            line("End", floors(Life::after_moment), ours(Life::after_moment)),
+            line("StartAndEnd", floors(Life::whole), ours(Life::whole)),
         ]
     }
-}
-
-/// A line with a part of the floor's life on the other side.
-fn beside<'a>(part: fn(Life) -> Duration, name: &str, ours: Run<'a>) -> Figure<'a> {
-    Figure {
-        number: 7,
-        name: format!("Vm/{name}"),
-        rows: vec![(Statistic::P50, Some(1.5))],
-        floor: Some(repeated(move || floor().map(part))),
-        ours,
-    }
-}
-
-/// A part of zvmm's life.
-fn lives<'a>(what: Ours, part: fn(Life) -> Duration) -> Run<'a> {
-    repeated(move || ours(&what).map(part))
 }
 
 /// Takes the time of a few VMs.
@@ -89,57 +90,69 @@ fn repeated<'a>(once: impl Fn() -> io::Result<Duration> + 'a) -> Run<'a> {
     })
 }
 
-fn ours(what: &Ours) -> io::Result<Life> {
-    let began = Instant::now();
-    let (report, _) = side::guest(what, FaultDelivery::Exit)?;
-    let end = began.elapsed();
-    let moment = |nanoseconds: Option<u64>| nanoseconds.map_or(end, Duration::from_nanos);
-    Ok(Life {
-        first_exit: moment(report.times.first_user_instruction_since_run_ns),
-        fault_served: moment(report.times.first_fault_served_since_run_ns),
-        end,
+/// A life of zvmm's up to the first exit of the program, which ends there.
+fn first_exit(what: &Ours) -> io::Result<Life> {
+    let ran = side::run_program(what, FaultDelivery::Exit)?;
+    life(
+        ran.report.times.first_user_instruction_since_run_ns,
+        ran.took,
+    )
+}
+
+/// A life of zvmm's up to when the program's first fault is served.
+fn fault_served(what: &Ours) -> io::Result<Life> {
+    let ran = side::run_program(what, FaultDelivery::Exit)?;
+    life(ran.report.times.first_fault_served_since_run_ns, ran.took)
+}
+
+fn life(moment: Option<u64>, end: Duration) -> io::Result<Life> {
+    let moment = moment.map(Duration::from_nanos);
+    let moment = moment.ok_or_else(|| io::Error::other("what was to be measured never came"))?;
+    Ok(Life { moment, end })
+}
+
+/// A life of the floor's with one write to a port.
+fn floor_exit() -> io::Result<Life> {
+    floor(guest::port(), |_, event| match event {
+        Event::Call => Ok(()),
+        Event::Fault => Err(io::Error::other("the floor's guest faults")),
     })
 }
 
-/// A VM that writes to a port and ends.
-fn floor() -> io::Result<Life> {
+/// A life of the floor's with one fault, which gets a page of zeros.
+fn floor_fault() -> io::Result<Life> {
+    let zeros = Window::new(1, false)?;
+    zeros.fill();
+    floor(guest::read(), |window, event| match event {
+        Event::Fault => window.supply(0, 1, zeros.page(0)),
+        Event::Call => Err(io::Error::other("the floor's guest calls")),
+    })
+}
+
+/// A life of the floor's with an event, up to when that is served.
+fn floor(
+    code: guest::Code,
+    serve: impl Fn(&Window, Event) -> io::Result<()> + Sync,
+) -> io::Result<Life> {
     let began = Instant::now();
-    let exit = OnceLock::new();
-    let note = |_: &Window, _: usize, _: u64, event: Event| match event {
-        Event::Call => {
-            exit.get_or_init(|| began.elapsed());
-            Ok(())
-        }
-        Event::Fault => Err(io::Error::other("the floor's guest faults")),
-    };
+    let served = OnceLock::new();
     let mut floor = Floor::new(1, 1, true)?;
-    floor.run(guest::port(), 1, &[], &note)?;
+    floor.run(code, 1, &[vec![0]], &|window, _, _, event| {
+        serve(window, event)?;
+        served.get_or_init(|| began.elapsed());
+        Ok(())
+    })?;
     drop(floor);
     let end = began.elapsed();
-    Ok(Life {
-        first_exit: exit.into_inner().unwrap_or(end),
-        fault_served: end,
-        end,
-    })
+    let moment = served.into_inner();
+    life(moment.map(|moment| moment.as_nanos() as u64), end)
 }
 
-/// From the start of a process of its own to the first word of its program, which is the first that it does.
-fn exec() -> io::Result<Duration> {
-    let zvmm = std::env::current_exe()?;
+/// From the start of a process to the first word of its program, which is the first that that does.
+fn first_word() -> io::Result<Duration> {
     let began = Instant::now();
-    let mut child = Command::new(zvmm)
-        .args(["run", "--timeout", "300s", "hello"])
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let spoke = child.stdout.take().map(|mut output| {
+    child::run(&["hello"], |_, output| {
         output.read_exact(&mut [0])?;
-        let spoke = began.elapsed();
-        // Who closes the pipe too soon ends the program in its midst.
-        io::copy(&mut output, &mut io::sink()).map(|_| spoke)
-    });
-    let status = child.wait()?;
-    match spoke {
-        Some(Ok(spoke)) if status.success() => Ok(spoke),
-        _ => Err(io::Error::other(format!("zvmm run ended: {status}"))),
-    }
+        Ok(began.elapsed())
+    })
 }

@@ -45,7 +45,7 @@ fn every_figure_is_measured() {
         );
     }
     for part in [
-        "exec to first instruction",
+        "exec to first word",
         "run to first instruction",
         "run to first fault served",
     ] {

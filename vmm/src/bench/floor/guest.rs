@@ -77,10 +77,6 @@ global_asm!(
         out {done}, al
     zvmm_floor_port_end:
 
-    PROGRAM zvmm_floor_end
-        out {done}, al
-    zvmm_floor_end_end:
-
     // Ring 0. Where `syscall` stays in ring 3, its landing on a supervisor page is a page fault: frame and error code.
     PROGRAM zvmm_floor_stub
     PROGRAM zvmm_floor_landing
@@ -133,8 +129,6 @@ codes! {
     call = zvmm_floor_call, zvmm_floor_call_end;
     /// Writes to [`CALL`] from ring 3.
     port = zvmm_floor_port, zvmm_floor_port_end;
-    /// Nothing.
-    end = zvmm_floor_end, zvmm_floor_end_end;
     /// The kernel: page-fault gate and system-call entry.
     stub = zvmm_floor_stub, zvmm_floor_stub_end;
     /// The part of it before the system-call entry.
