@@ -3,7 +3,7 @@
 use core::sync::atomic::{Ordering, compiler_fence};
 
 use protocol::{
-    boot::KernelCall,
+    boot::{BOOT_ROOT, KernelCall},
     vcpu::{Entry, EntryKind, NO_THREAD, register, state},
 };
 
@@ -72,7 +72,7 @@ fn apply(cpu: &mut impl Cpu, entry: Entry) {
             let page = cpu.page();
             // A process without a thread here may be gone: its tables will be used for something else.
             if page.area.current_slot == NO_THREAD {
-                page.area.cr3 = page.area.boot_cr3;
+                page.area.cr3 = BOOT_ROOT;
             }
             let root = page.area.cr3;
             cpu.load_cr3(root);

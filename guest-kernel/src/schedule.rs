@@ -74,14 +74,14 @@ fn load(cpu: &mut impl Cpu, slot: u32) {
 #[cfg(test)]
 mod tests {
     use protocol::{
-        boot::KernelCall,
+        boot::{BOOT_ROOT, KernelCall},
         vcpu::EntryKind::{
             Complete, Flush, Kill, Link, Park, Preempt, Refresh, Resume, SetBase, Stop,
         },
     };
 
     use super::*;
-    use crate::testing::{BOOT_CR3, Event, TestCpu, entry};
+    use crate::testing::{Event, TestCpu, entry};
 
     #[test]
     fn a_new_thread_gets_everything_loaded() {
@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(
             cpu.take_events(),
             [
-                Event::Cr3(BOOT_CR3),
+                Event::Cr3(BOOT_ROOT),
                 flushed,
                 Event::Halt,
                 Event::Cr3(0x1_0000)

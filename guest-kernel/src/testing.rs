@@ -3,13 +3,11 @@
 use std::{collections::VecDeque, vec::Vec};
 
 use protocol::{
-    boot::KernelCall,
+    boot::{BOOT_ROOT, KernelCall},
     vcpu::{Entry, EntryKind, MAILBOX_ENTRIES, NO_THREAD, ThreadContext, VcpuArea},
 };
 
 use crate::{Cpu, CpuPage, Local};
-
-pub const BOOT_CR3: u64 = 0x9000;
 
 /// `n` free contexts; the process of slot s has the root 0x10000 * (s + 1).
 pub fn contexts(n: u32) -> Vec<ThreadContext> {
@@ -67,8 +65,7 @@ impl TestCpu {
             scratch: 0,
             stack_top: 0,
             contexts: 0,
-            cr3: BOOT_CR3,
-            boot_cr3: BOOT_CR3,
+            cr3: BOOT_ROOT,
             current_slot: NO_THREAD,
             runnable: 0,
             mailbox_len: 0,

@@ -30,6 +30,9 @@ pub const BOOT_PAGE: u64 = 0x1000;
 /// Guest-physical range for the descriptor tables and boot page tables that the VMM prepares.
 pub const DESCRIPTORS: core::ops::Range<u64> = 0x2000..0x10_0000;
 
+/// Root of the boot page tables, which map the kernel's half only and belong to no process.
+pub const BOOT_ROOT: u64 = DESCRIPTORS.start;
+
 /// Guest-physical address at which the kernel image is linked (plus [`KERNEL_BASE`]).
 pub const IMAGE_BASE: u64 = 0x10_0000;
 
@@ -83,7 +86,7 @@ pub struct ImageHeader {
     pub abi_version: u32,
     /// Zero.
     pub reserved: u32,
-    /// First instruction of a vCPU: rdi = its [`crate::vcpu::VcpuArea`], rsp = its stack, gs base = the area.
+    /// First instruction of a vCPU that does not begin with a thread: rdi = its [`crate::vcpu::VcpuArea`], rsp = its stack, gs base = the area.
     pub entry: u64,
     /// Goes into MSR LSTAR.
     pub syscall_entry: u64,

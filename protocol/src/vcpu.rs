@@ -35,7 +35,7 @@ pub const NO_THREAD: u32 = u32::MAX;
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct VcpuArea {
-    /// Kernel-virtual address of the current thread's [`ThreadContext`], 0 when idle. Written by the kernel.
+    /// Kernel-virtual address of the current thread's [`ThreadContext`], 0 when idle. Written by the kernel, as the two below.
     pub current: u64,
     /// The kernel's scratch word (user rsp while the system-call path finds its stack).
     pub scratch: u64,
@@ -45,8 +45,6 @@ pub struct VcpuArea {
     pub contexts: u64,
     /// CR3 now loaded. Written by the kernel.
     pub cr3: u64,
-    /// Root of the boot page tables, which belong to no process.
-    pub boot_cr3: u64,
     /// Slot of the current thread, or [`NO_THREAD`], as at start. Written by the kernel.
     pub current_slot: u32,
     /// Threads waiting in the run queue, the current one not counted. Written by the kernel.
@@ -127,7 +125,7 @@ impl EntryKind {
 
 /// A thread's state while it does not run: all registers a program can see.
 ///
-/// The VMM fills a free slot before it sends the first `Resume`; after that the kernel owns it, but for the time that the
+/// The VMM fills a free slot before it sends the first `Resume` or begins with it; after that the kernel owns it, but for the time that the
 /// thread is stopped (see [`EntryKind::Stop`]) and for switches that the VMM makes itself.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]

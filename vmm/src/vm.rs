@@ -160,7 +160,7 @@ pub fn run(config: RunConfig) -> Result<Outcome, Error> {
                 return Err(Error::Host(error));
             }
         }
-        // While the guest kernel starts.
+        // While the program starts.
         OperandDecoder::warm_up();
         // A panic here must not leave the vCPUs' threads running, for which the scope waits.
         let watch = || event_loop.run(&vm, &signals, config.timeout);

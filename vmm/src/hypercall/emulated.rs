@@ -49,7 +49,6 @@ impl Runner {
         access: MmioAccess,
         since: Instant,
     ) -> Result<(), RunError> {
-        self.vm.stats.first_user_instruction();
         let thread = self.current_thread()?;
         match access {
             MmioAccess::Read { .. } => {

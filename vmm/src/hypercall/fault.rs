@@ -58,7 +58,6 @@ impl Puzzle {
 impl Runner {
     /// KVM_RUN failed with EFAULT in ring 3.
     pub(super) fn on_fault(&mut self, gpa: Option<u64>, since: Instant) -> Result<(), RunError> {
-        self.vm.stats.first_user_instruction();
         let thread = self.current_thread()?;
         let registers = *self.vcpu.registers();
         if let Some(place) = gpa.and_then(|gpa| self.vm.memory.locate(gpa)) {

@@ -114,9 +114,8 @@ impl Runner {
 
     /// A vCPU whose first thread is all that it has begins with that; else the guest kernel starts and looks into its mailbox.
     fn begin(&mut self) -> Result<(), RunError> {
-        let vm = Arc::clone(&self.vm);
-        let posted = vm.mailbox(self.index).map(|mailbox| mailbox.lock());
-        let first = posted.and_then(|mut posted| posted.take_only_start());
+        let mailbox = self.vm.mailbox(self.index);
+        let first = mailbox.and_then(|mailbox| mailbox.lock().take_only_start());
         if let Some((thread, context)) = first
             && let Some(slot) = self.slots.begin(self.vcpu.area(), thread, context)?
         {
@@ -136,6 +135,9 @@ impl Runner {
             self.faulting = None;
             self.vm.stats.exit(self.index, kind(&exit));
             self.vm.note(Event::Exit(kind(&exit)));
+            if self.is_of_ring_3(&exit) {
+                self.vm.stats.left_ring_3(since);
+            }
             if self.linking && self.slots.is_settled(self.vcpu.area())? {
                 self.linking = false;
                 lock(&self.vm.spaces).links_written(self.index);
@@ -178,6 +180,19 @@ impl Runner {
         Ok(())
     }
 
+    /// Whether a program was running.
+    fn is_of_ring_3(&mut self, exit: &Exit) -> bool {
+        match exit {
+            Exit::Syscall
+            | Exit::PageFault
+            | Exit::Fault { .. }
+            | Exit::Mmio { .. }
+            | Exit::KernelCall(KernelCall::Exception) => true,
+            Exit::Interrupted | Exit::InterruptWindow => self.vcpu.registers().rip < USER_END,
+            Exit::KernelCall(_) | Exit::Halt | Exit::Shutdown | Exit::Unexpected(_) => false,
+        }
+    }
+
     /// Puts what was posted into the mailbox; says whether the guest has something to drain.
     fn deliver(&mut self) -> Result<bool, RunError> {
         let Some(mailbox) = self.vm.mailbox(self.index) else {
@@ -214,7 +229,6 @@ impl Runner {
         let fault = self.vcpu.page_fault()?;
         let mut again = false;
         if fault.in_ring_3 {
-            self.vm.stats.first_user_instruction();
             self.faulting = Some(fault.registers);
             again = self.link_at_once(&fault)? && !self.deliver_urgent()?;
         }
@@ -234,7 +248,6 @@ impl Runner {
     fn on_syscall(&mut self) -> Result<(), RunError> {
         let registers = *self.vcpu.registers();
         let thread = self.current_thread()?;
-        self.vm.stats.first_user_instruction();
         // rcx and r11 are what `sysret` will use. A program that jumped to the entry by itself chose them.
         let step = match self.vm.debug_event() {
             Some(_) => registers.r11 & SINGLE_STEP,
@@ -349,7 +362,6 @@ impl Runner {
             KernelCall::Exception => {
                 let slot = self.vcpu.area().current_slot()?;
                 let thread = self.current_thread()?;
-                self.vm.stats.first_user_instruction();
                 let saved = self.saved_registers(slot)?;
                 let (vector, error, address) = (registers.rdi, registers.rsi, registers.rdx);
                 if vector == 14 {

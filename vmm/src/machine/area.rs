@@ -133,7 +133,7 @@ impl Area {
         self.ram.read(self.context_address(slot)?)
     }
 
-    /// Writes the context of a thread in a free slot, before its first `Resume`, or of one that is stopped.
+    /// Writes the context of a thread in a free slot, which the guest kernel does not know yet, or of one that is stopped.
     ///
     /// # Errors
     /// See [`Area::context`].

@@ -1,5 +1,5 @@
 //! The state in which a vCPU starts: 64-bit mode, page tables, descriptor tables and MSRs all prepared, so that the
-//! guest kernel's first instruction is an ordinary call.
+//! guest kernel's first instruction is an ordinary call, and a thread can begin in ring 3 without one.
 //!
 //! ```text
 //! DESCRIPTORS + 0        boot page tables: PML4, PDPT, PD, PT of the first 2 MiB     (TABLES pages)
@@ -13,8 +13,8 @@ use kvm_bindings::{kvm_dtable, kvm_msr_entry, kvm_segment, kvm_sregs};
 use protocol::{
     ABI_VERSION,
     boot::{
-        BOOT_PAGE, BootPage, DESCRIPTORS, IMAGE_BASE, KERNEL_BASE, KERNEL_CS, KERNEL_SS, RAM_SIZE,
-        TSS_SELECTOR, USER_CS, USER_SS, USER_STAR, VCPU_AREAS, VECTORS,
+        BOOT_PAGE, BOOT_ROOT, BootPage, DESCRIPTORS, IMAGE_BASE, KERNEL_BASE, KERNEL_CS, KERNEL_SS,
+        RAM_SIZE, TSS_SELECTOR, USER_CS, USER_SS, USER_STAR, VCPU_AREAS, VECTORS,
     },
     vcpu::{CONTEXTS, NO_THREAD, STACK_TOP, ThreadContext, VcpuArea},
 };
@@ -27,7 +27,7 @@ use super::{
     ram::Ram,
 };
 
-const PML4: u64 = DESCRIPTORS.start;
+const PML4: u64 = BOOT_ROOT;
 const PDPT: u64 = PML4 + 0x1000;
 const DIRECTORY: u64 = PML4 + 0x2000;
 const FIRST_TABLE: u64 = PML4 + 0x3000;
@@ -50,9 +50,6 @@ const TABLE: u64 = PRESENT | WRITABLE | ACCESSED;
 
 /// Entry 511 of every root: the kernel's half. Supervisor only.
 pub const KERNEL_ROOT_ENTRY: u64 = PDPT | TABLE;
-
-/// Root of the boot page tables, which map the kernel's half only.
-pub const BOOT_ROOT: u64 = PML4;
 
 /// Fills in everything that all vCPUs share.
 pub(super) fn prepare(
@@ -167,7 +164,6 @@ pub(super) fn prepare_vcpu(ram: &Ram, index: u32) -> Result<(), MachineError> {
     head.stack_top = area + STACK_TOP;
     head.contexts = area + CONTEXTS;
     head.cr3 = BOOT_ROOT;
-    head.boot_cr3 = BOOT_ROOT;
     head.current_slot = NO_THREAD;
     head.fx_owner = NO_THREAD;
     head.index = index;
@@ -198,7 +194,7 @@ fn segment(selector: u16, kind: u8, dpl: u8) -> kvm_segment {
 }
 
 /// The special registers of a thread in ring 3, laid over those at start.
-pub(super) fn in_ring_3(thread: &ThreadContext, start: kvm_sregs) -> kvm_sregs {
+pub(super) fn ring_3_registers(thread: &ThreadContext, start: kvm_sregs) -> kvm_sregs {
     let user_data = segment(USER_SS, 3, 3);
     let with_base = |base| kvm_segment { base, ..user_data };
     kvm_sregs {
@@ -264,16 +260,13 @@ const MSR_KERNEL_GS_BASE: u32 = 0xC000_0102;
 /// Flags that `syscall` clears: all that a program can set.
 const SYSCALL_FLAG_MASK: u64 = 0x25_7FD5;
 
-fn model_register(index: u32, data: u64) -> kvm_msr_entry {
-    kvm_msr_entry {
+/// The model-specific registers of vCPU `index` at start.
+pub(super) fn model_registers(image: &KernelImage<'_>, index: u32) -> [kvm_msr_entry; 4] {
+    let model_register = |index, data| kvm_msr_entry {
         index,
         data,
         ..Default::default()
-    }
-}
-
-/// The model-specific registers at start.
-pub(super) fn model_registers(image: &KernelImage<'_>) -> [kvm_msr_entry; 4] {
+    };
     [
         model_register(
             MSR_STAR,
@@ -281,13 +274,9 @@ pub(super) fn model_registers(image: &KernelImage<'_>) -> [kvm_msr_entry; 4] {
         ),
         model_register(MSR_LSTAR, image.header().syscall_entry),
         model_register(MSR_SYSCALL_MASK, SYSCALL_FLAG_MASK),
-        model_register(MSR_KERNEL_GS_BASE, 0),
+        // For a vCPU that begins in ring 3; the kernel loads a thread's before its first `swapgs`.
+        model_register(MSR_KERNEL_GS_BASE, KERNEL_BASE + area_base(index)),
     ]
-}
-
-/// Where the kernel's gs base is while ring 3 runs.
-pub(super) fn hidden_gs_base(index: u32) -> kvm_msr_entry {
-    model_register(MSR_KERNEL_GS_BASE, KERNEL_BASE + area_base(index))
 }
 
 #[cfg(test)]

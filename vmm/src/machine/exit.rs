@@ -292,7 +292,7 @@ mod tests {
             al: 0,
         };
         assert!(code().classify(raw, OUT).unwrap_err().contains("0x80"));
-        assert!(code().classify(out(2, 1), OUT).is_err());
+        assert!(code().classify(out(8, 1), OUT).is_err());
         assert!(
             code()
                 .classify(

@@ -26,7 +26,7 @@ mod vcpu;
 mod vm;
 
 pub use area::{Area, new_context};
-pub use boot::{BOOT_ROOT, KERNEL_ROOT_ENTRY};
+pub use boot::KERNEL_ROOT_ENTRY;
 pub use caps::{HostClass, HostFacts};
 pub use error::MachineError;
 pub use exit::{Exit, ExitReport, MmioAccess};

@@ -8,9 +8,11 @@ mod switch;
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use kvm_bindings::{KVMIO, Msrs, kvm_interrupt, kvm_msr_entry, kvm_regs, kvm_sregs};
+use kvm_bindings::{KVMIO, Msrs, kvm_interrupt, kvm_regs, kvm_sregs};
 use kvm_ioctls::{SyncReg, VcpuExit, VcpuFd, VmFd};
-use protocol::boot::{KERNEL_BASE, MAILBOX_VECTOR, PANIC_RUST, PageFaultFrame, RAM_SIZE};
+use protocol::boot::{
+    BOOT_ROOT, KERNEL_BASE, MAILBOX_VECTOR, PANIC_RUST, PageFaultFrame, RAM_SIZE,
+};
 use vmm_sys_util::{errno, ioctl::ioctl_with_ref, ioctl_iow_nr};
 
 use super::{
@@ -96,7 +98,20 @@ impl Vcpu {
             .map_err(MachineError::kvm("read special registers"))?;
         fd.set_sregs(&boot::special_registers(index, reset))
             .map_err(MachineError::kvm("set special registers"))?;
-        set_model_registers(&fd, &boot::model_registers(image))?;
+        let entries = boot::model_registers(image, index);
+        let msrs = Msrs::from_entries(&entries).map_err(|_| MachineError::Kvm {
+            doing: "list model-specific registers",
+            source: std::io::ErrorKind::OutOfMemory.into(),
+        })?;
+        let set = fd
+            .set_msrs(&msrs)
+            .map_err(MachineError::kvm("set model-specific registers"))?;
+        if set != entries.len() {
+            return Err(MachineError::Kvm {
+                doing: "set all model-specific registers",
+                source: std::io::ErrorKind::Unsupported.into(),
+            });
+        }
         let area = KERNEL_BASE + area_base(index);
         let registers = kvm_regs {
             rip: image.header().entry,
@@ -326,7 +341,7 @@ impl Vcpu {
         let registers = *self.registers();
         let special = self.special_registers()?;
         self.set_special_registers(&kvm_sregs {
-            cr3: boot::BOOT_ROOT,
+            cr3: BOOT_ROOT,
             ..special
         })?;
         loop {
@@ -428,23 +443,6 @@ impl Vcpu {
             data,
         }
     }
-}
-
-fn set_model_registers(fd: &VcpuFd, entries: &[kvm_msr_entry]) -> Result<(), MachineError> {
-    let msrs = Msrs::from_entries(entries).map_err(|_| MachineError::Kvm {
-        doing: "list model-specific registers",
-        source: std::io::ErrorKind::OutOfMemory.into(),
-    })?;
-    let set = fd
-        .set_msrs(&msrs)
-        .map_err(MachineError::kvm("set model-specific registers"))?;
-    if set != entries.len() {
-        return Err(MachineError::Kvm {
-            doing: "set all model-specific registers",
-            source: std::io::ErrorKind::Unsupported.into(),
-        });
-    }
-    Ok(())
 }
 
 impl From<VcpuExit<'_>> for RawExit {

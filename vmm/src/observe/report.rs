@@ -32,7 +32,7 @@ pub struct Report {
 /// When things happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Times {
-    /// From the start of the zvmm process to the first instruction of ring 3. What lies before `main` is known to
+    /// From the start of the zvmm process to when ring 3 was left for the first time, by a system call or a fault, which is early. What lies before `main` is known to
     /// within a clock tick (10 ms) at worst, exactly if nothing had to be waited for. Null: none was executed, or the process was not
     /// to be looked at (`RunConfig::measure_memory`).
     pub first_user_instruction_since_exec_ns: Option<u64>,

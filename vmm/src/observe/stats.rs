@@ -71,7 +71,7 @@ impl ExitKind {
 #[derive(Debug)]
 pub struct Stats {
     began: Instant,
-    /// When ring 3 left for the first time, or was about to run.
+    /// When ring 3 was left for the first time.
     first_user_instruction: OnceLock<Instant>,
     first_fault_served: OnceLock<Instant>,
     vcpus: Vec<VcpuCells>,
@@ -186,9 +186,9 @@ impl Stats {
         }
     }
 
-    /// Ring 3 has run, or was about to; the first call counts.
-    pub fn first_user_instruction(&self) {
-        self.first_user_instruction.get_or_init(Instant::now);
+    /// Ring 3 was left at that moment; the first call counts.
+    pub fn left_ring_3(&self, moment: Instant) {
+        self.first_user_instruction.get_or_init(|| moment);
     }
 
     /// Pages that were supplied ahead turned out to be in vain, as far as can be told.
@@ -326,7 +326,7 @@ mod tests {
         stats.supplied(17, 3);
         stats.judged(1, true);
         stats.judged(2, false);
-        stats.first_user_instruction();
+        stats.left_ring_3(Instant::now());
         let report = stats.report(Vec::new(), Reclaim::default(), false);
         let fault = report
             .exits

@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use super::{ByteSource, HostPager, ReadError, Wait, outside, read_pages};
 
 /// Bytes under a name.
-#[derive(Clone)]
 pub struct ImagePager {
     name: &'static str,
     bytes: Cow<'static, [u8]>,

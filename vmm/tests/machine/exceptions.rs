@@ -1,7 +1,7 @@
 //! Exceptions of ring 3, page-table links and flushes.
 
 use protocol::{
-    boot::{ARENA_BASE, KERNEL_BASE, KernelCall, RAM_SIZE},
+    boot::{ARENA_BASE, BOOT_ROOT, KERNEL_BASE, KernelCall, RAM_SIZE},
     vcpu::EntryKind::{Flush, Kill, Link, Resume},
 };
 use vmm::machine::{Exit, new_context};
@@ -144,10 +144,7 @@ fn an_idle_vcpu_leaves_the_page_tables_on_a_flush() {
     assert_eq!(guest.vcpu.area().root().unwrap(), guest.root());
     guest.post(&[entry(Flush, 0, 1, 0)]);
     assert_eq!(guest.run(), Exit::KernelCall(KernelCall::Flushed));
-    assert_eq!(
-        guest.vcpu.special_registers().unwrap().cr3,
-        vmm::machine::BOOT_ROOT
-    );
+    assert_eq!(guest.vcpu.special_registers().unwrap().cr3, BOOT_ROOT);
     assert_eq!(guest.run(), Exit::Halt);
 }
 

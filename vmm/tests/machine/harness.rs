@@ -150,6 +150,12 @@ impl Guest {
 
     /// Starts a thread at the beginning of the code, with the argument in rdi.
     pub fn start(&mut self, slot: u32, argument: u64) {
+        self.seat(slot, argument);
+        self.post(&[entry(EntryKind::Resume, slot, 0, 0)]);
+    }
+
+    /// Fills the context of such a thread.
+    pub fn seat(&self, slot: u32, argument: u64) {
         let stack = USER + SIZE as u64 - u64::from(slot) * 256;
         let context = new_context(
             slot,
@@ -157,7 +163,6 @@ impl Guest {
             &protocol::GeneralRegs::at_start(USER, stack, argument, 0),
         );
         self.vcpu.area().set_context(slot, &context).unwrap();
-        self.post(&[entry(EntryKind::Resume, slot, 0, 0)]);
     }
 
     /// Posts a batch.

@@ -2,11 +2,13 @@
 
 use std::{sync::mpsc, thread, time::Instant};
 
-use protocol::vcpu::EntryKind::{Complete, Kill, Preempt};
+use protocol::boot::KernelCall;
+use protocol::vcpu::EntryKind::{Complete, Kill, Preempt, Resume, Stop};
+use protocol::vcpu::register;
 use vmm::machine::{Exit, Injection};
 
 use crate::{
-    harness::{Guest, entry},
+    harness::{Guest, USER, entry},
     program,
 };
 
@@ -106,5 +108,38 @@ fn an_idle_vcpu_halts_again_when_the_mailbox_is_empty() {
         Injection::PutOff,
         "ring 0 takes none"
     );
+    assert_eq!(guest.run(), Exit::Halt);
+}
+
+program!(illegal, "ud2");
+
+#[test]
+fn a_thread_can_be_stopped_before_the_first_instruction_of_its_vcpu() {
+    let mut guest = Guest::not_started(1, illegal());
+    guest.seat(0, 7);
+    guest.vcpu.begin_thread(0).unwrap();
+    guest.vcpu.kick_handle().kick();
+    assert_eq!(guest.run(), Exit::Interrupted);
+    guest.post(&[entry(Stop, 0, 0, 0)]);
+    inject(&mut guest);
+    assert_eq!(guest.run(), Exit::KernelCall(KernelCall::Stopped));
+    let context = guest.vcpu.area().context(0).unwrap();
+    assert_eq!((context.rip, context.registers[register::RDI]), (USER, 7));
+    // The batch with the order to stop is not drained yet.
+    guest.post(&[entry(Resume, 0, 0, 0)]);
+    assert_eq!(guest.run(), Exit::KernelCall(KernelCall::Mailbox));
+    guest.post(&[]);
+    assert_eq!(guest.expect_exception().0, 6);
+}
+
+#[test]
+fn the_first_instruction_of_a_vcpu_can_be_an_exception() {
+    let mut guest = Guest::not_started(1, illegal());
+    guest.seat(0, 7);
+    guest.vcpu.begin_thread(0).unwrap();
+    assert_eq!(guest.expect_exception().0, 6);
+    let context = guest.vcpu.area().context(0).unwrap();
+    assert_eq!((context.rip, context.registers[register::RDI]), (USER, 7));
+    guest.post(&[entry(Kill, 0, 0, 0)]);
     assert_eq!(guest.run(), Exit::Halt);
 }

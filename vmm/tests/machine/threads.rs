@@ -3,10 +3,10 @@
 use std::{thread, time::Instant};
 
 use protocol::{
-    boot::{ARENA_BASE, KernelCall},
+    boot::{ARENA_BASE, BOOT_ROOT, KernelCall},
     vcpu::EntryKind::{Complete, Flush, Kill, Link, Park, Preempt, Resume},
 };
-use vmm::machine::{BOOT_ROOT, Exit, new_context};
+use vmm::machine::{Exit, new_context};
 
 use crate::{
     harness::{Guest, UNMAPPED, USER, entry},

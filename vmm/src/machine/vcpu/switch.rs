@@ -1,5 +1,5 @@
-//! Switching between two threads of a process without the guest kernel: while the vCPU is out of the guest, all that a thread has in
-//! its registers can be read and written from here.
+//! Threads that begin on a vCPU, and that take turns there, without the guest kernel: while the vCPU is out of the guest, all that a thread has
+//! in its registers can be read and written from here.
 //!
 //! A context is left as the guest kernel would leave it, and the vCPU goes on in ring 3: at once if it left the guest there, else by
 //! one `iretq` of the kernel's, for which the frame is put on its stack.
@@ -7,11 +7,11 @@
 use kvm_bindings::kvm_regs;
 use protocol::GeneralRegs;
 use protocol::boot::{USER_CS, USER_SS};
-use protocol::vcpu::{STACK_TOP, ThreadContext, register, state};
+use protocol::vcpu::{NO_THREAD, STACK_TOP, ThreadContext, register, state};
 
-use super::{MachineError, Vcpu, set_model_registers};
+use super::{MachineError, Vcpu};
 use crate::machine::area::area_base;
-use crate::machine::{boot, in_machine, in_protocol};
+use crate::machine::{boot, in_machine, in_protocol, new_context};
 
 /// Bytes of the x87 and SSE state at the start of KVM's `kvm_xsave`, in fxsave form.
 const FX_SIZE: usize = 512;
@@ -29,20 +29,21 @@ pub enum Left {
 
 impl Vcpu {
     /// Has the new thread in `slot` run first, in ring 3 from the vCPU's first instruction on: as if the guest kernel had started
-    /// and found it. Its x87 and SSE state is the vCPU's, which [`new_context`](crate::machine::new_context) gives. Only before the
-    /// first [`Vcpu::run`].
+    /// and found it. Only before the first [`Vcpu::run`], and only with the x87 and SSE state of
+    /// [`new_context`], which the vCPU has then.
     ///
     /// # Errors
     /// [`MachineError::Kvm`], and those of [`crate::machine::Area::context`].
     pub fn begin_thread(&mut self, slot: u32) -> Result<(), MachineError> {
         let mut context = self.area.context(slot)?;
+        debug_assert_eq!(context.fx, new_context(slot, 0, &GeneralRegs::default()).fx);
+        debug_assert_eq!(self.area.fx_owner()?, NO_THREAD, "nothing has run");
         context.state = state::RUNNING;
         self.area.set_context(slot, &context)?;
         self.area.set_current(slot)?;
         self.area.set_root(context.cr3)?;
         let start = self.special_registers()?;
-        self.set_special_registers(&boot::in_ring_3(&context, start))?;
-        set_model_registers(&self.fd, &[boot::hidden_gs_base(self.index)])?;
+        self.set_special_registers(&boot::ring_3_registers(&context, start))?;
         *self.registers_mut() = general(&context);
         Ok(())
     }
