@@ -16,7 +16,7 @@ use super::run::{RunError, Runner};
 use super::shared::{Vm, lock};
 use super::spaces::Linked;
 use super::work::{Mine, Parked};
-use crate::machine::tables::{Leaf, Link};
+use crate::machine::tables::Leaf;
 use crate::machine::{PageFault, Registers};
 
 /// How often an unexplained fault is tried again while nothing changes.
@@ -114,22 +114,8 @@ impl Runner {
         if vm.leaf(process, fault.address).is_none() {
             return Ok(false);
         }
-        let mut spaces = lock(&vm.spaces);
-        if spaces.is_flushing(process) {
-            return Ok(false);
-        }
         let leaf_at = |address| vm.leaf(process, address);
-        match spaces.link(process, self.index, thread, fault.address, leaf_at) {
-            Linked::Done => Ok(true),
-            Linked::Links { refresh, links } if !links.is_empty() => {
-                vm.post_links(self.index, refresh, links);
-                drop(spaces);
-                self.linking = true;
-                Ok(false)
-            }
-            // The exception finds the same.
-            _ => Ok(false),
-        }
+        Ok(lock(&vm.spaces).link_at_once(process, fault.address, leaf_at))
     }
 
     /// Makes one page accessible, or parks the thread until it is; then carries out `writes`, the first of which is there.
@@ -264,9 +250,13 @@ impl Runner {
             vm.leaf(process, address)
         });
         match linked {
-            Linked::Done => {}
+            // Posted while the tables are locked, so that no flush of another vCPU comes in between.
             Linked::Links { refresh, links } if !links.is_empty() => {
-                vm.post_links(self.index, refresh, links);
+                let refresh = refresh.into_iter().map(Item::Refresh);
+                let items = refresh.chain(links.into_iter().map(Item::Link));
+                if let Some(mailbox) = vm.mailbox(self.index) {
+                    mailbox.post(items, true);
+                }
                 drop(spaces);
                 self.linking = true;
             }
@@ -311,16 +301,6 @@ impl Runner {
 }
 
 impl Vm {
-    /// Has the guest kernel of a vCPU write links. To be posted while the tables are locked, so that no flush of another vCPU comes in
-    /// between.
-    fn post_links(&self, vcpu: u32, refresh: Vec<u64>, links: Vec<Link>) {
-        let refresh = refresh.into_iter().map(Item::Refresh);
-        let items = refresh.chain(links.into_iter().map(Item::Link));
-        if let Some(mailbox) = self.mailbox(vcpu) {
-            mailbox.post(items, true);
-        }
-    }
-
     /// The run of guest-physical memory behind an address.
     pub(super) fn leaf(&self, process: zircon::ProcessId, address: u64) -> Option<Leaf> {
         let run = self.core().mapped_run(process, address)?;

@@ -84,8 +84,6 @@ struct Flush {
 pub(super) enum Linked {
     /// Refresh these tables, write these links (perhaps none), then try the access again.
     Links { refresh: Vec<u64>, links: Vec<Link> },
-    /// What was missing is there: no entry that it took was present before.
-    Done,
     /// Another vCPU is about to write links: make it do so, and try again.
     Behind(u32),
     /// A flush is under way: the thread is to be parked until its end.
@@ -188,29 +186,43 @@ impl Spaces {
             .link(&mut self.pool, &self.ram, address, leaf_at)
         {
             Ok(links) => {
-                let refresh = self.pool.take_recycled();
-                let fresh = |link: &Link| self.ram.is_absent(*link);
-                if !links.is_empty()
-                    && refresh.is_empty()
-                    && space.linking.is_none()
-                    && links.iter().all(fresh)
-                {
-                    links.iter().for_each(|link| self.ram.write_link(*link));
-                    return Linked::Done;
-                }
                 if !links.is_empty() {
                     space.linking = Some(vcpu);
                 }
-                Linked::Links { refresh, links }
+                Linked::Links {
+                    refresh: self.pool.take_recycled(),
+                    links,
+                }
             }
             Err(error) => Linked::OutOfTables(error),
         }
     }
 
-    /// Whether a flush of the process's tables is under way.
-    pub fn is_flushing(&self, process: ProcessId) -> bool {
-        let space = self.spaces.get(&process);
-        space.is_some_and(|space| space.flushing > 0)
+    /// As [`Spaces::link`], if that needs no guest's help: nothing is linked there, no vCPU has anything of the process to write or to forget,
+    /// and no table page has served before. Says whether it was done; if not, nothing has changed.
+    pub fn link_at_once(
+        &mut self,
+        process: ProcessId,
+        address: u64,
+        leaf_at: impl FnMut(u64) -> Option<Leaf>,
+    ) -> bool {
+        let fresh = self.pool.is_fresh();
+        let space = self.spaces.get_mut(&process).filter(|space| {
+            let idle = space.flushing == 0 && space.linking.is_none();
+            fresh && idle && !space.tables.is_linked(address)
+        });
+        let Some(space) = space else {
+            return false;
+        };
+        let links = space
+            .tables
+            .link(&mut self.pool, &self.ram, address, leaf_at)
+            .unwrap_or_default();
+        for link in &links {
+            debug_assert!(self.ram.is_absent(*link), "{link:?}");
+            self.ram.write_link(*link);
+        }
+        !links.is_empty()
     }
 
     /// The guest kernel of `vcpu` has written all its links.
@@ -324,5 +336,85 @@ impl Spaces {
             }
         }
         Acknowledged::Done(Flushed { token, resume })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROCESS: ProcessId = ProcessId(7);
+    const VA: u64 = 0x40_0000_0000;
+    const REGION: u64 = 2 << 20;
+    const FIRST_TABLE: u64 = 8 << 20;
+
+    /// One page at the start of each region.
+    fn page(address: u64) -> Option<Leaf> {
+        let region = address & !(REGION - 1);
+        (region >= VA).then_some(Leaf {
+            va: region,
+            len: 4096,
+            gpa: (4 << 30) + region,
+            write: true,
+            execute: false,
+        })
+    }
+
+    /// What the four levels of tables lead to.
+    fn walk(ram: &Ram, root: u64, va: u64) -> Option<u64> {
+        let mut table = root;
+        for shift in [39, 30, 21, 12] {
+            let entry = ram.read_u64(table + 8 * (va >> shift & 0x1FF)).unwrap();
+            table = entry & 0x000F_FFFF_FFFF_F000;
+            if entry & 1 == 0 {
+                return None;
+            }
+        }
+        Some(table)
+    }
+
+    #[test]
+    fn what_is_missing_is_linked_at_once_while_that_is_safe() {
+        let ram = Ram::new().unwrap();
+        let mut spaces = Spaces::new(ram.clone(), FIRST_TABLE..FIRST_TABLE + 64 * 4096);
+        let (root, _) = spaces.root(PROCESS, &[], page).unwrap();
+        let at_once = |spaces: &mut Spaces, va| spaces.link_at_once(PROCESS, va, page);
+
+        for va in [VA, VA + REGION, VA + (1 << 30)] {
+            assert!(at_once(&mut spaces, va));
+            assert_eq!(walk(&ram, root, va), Some((4 << 30) + va));
+            assert!(!at_once(&mut spaces, va), "it is there");
+        }
+        assert!(!at_once(&mut spaces, VA - REGION), "nothing is mapped");
+        let other = ProcessId(8);
+        assert!(!spaces.link_at_once(other, VA, page), "no tables yet");
+
+        // Another vCPU has links to write: a region whose mappings have changed.
+        let larger = |address| page(address).map(|leaf| Leaf { len: 8192, ..leaf });
+        let linked = spaces.link(PROCESS, 1, ThreadId(1), VA, larger);
+        assert!(matches!(linked, Linked::Links { .. }));
+        let next = VA + 2 * REGION;
+        assert!(!at_once(&mut spaces, next));
+        spaces.links_written(1);
+        assert!(at_once(&mut spaces, next));
+
+        // While a flush is under way, and behind it, when tables serve again.
+        let range = VA..VA + REGION;
+        let order = spaces.begin_flush(PROCESS, range, Token(1), 1).unwrap();
+        let next = VA + 3 * REGION;
+        assert!(!at_once(&mut spaces, next));
+        for link in order.links {
+            ram.write_u64(link.entry, link.value).unwrap();
+        }
+        let done = spaces.acknowledge(order.id, 1);
+        assert!(matches!(done, Acknowledged::Done(_)));
+        assert!(!at_once(&mut spaces, next));
+        assert_eq!(walk(&ram, root, next), None);
+        match spaces.link(PROCESS, 0, ThreadId(1), next, page) {
+            Linked::Links { refresh, links } => {
+                assert_eq!((refresh.len(), links.len()), (1, 1));
+            }
+            other => panic!("{other:?}"),
+        }
     }
 }

@@ -62,7 +62,7 @@ pub struct Ram {
 
 impl Ram {
     /// Maps fresh, zeroed RAM. It is a memfd, so that whoever looks at the process's memory can tell it from the VMM's own.
-    pub(super) fn new() -> Result<Self, MachineError> {
+    pub(crate) fn new() -> Result<Self, MachineError> {
         let failed = |source| MachineError::Ram { source };
         let file = file().map_err(|error| failed(error.into()))?;
         let range = (

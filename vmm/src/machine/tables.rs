@@ -189,6 +189,14 @@ impl AddressSpace {
         Ok(links)
     }
 
+    /// Whether the region of `va` is linked, with whatever mappings.
+    pub fn is_linked(&self, va: u64) -> bool {
+        let [at_root, at_pdpt, at_directory] = indices(va);
+        let pdpt = self.upper.get(&at_root);
+        let directory = pdpt.and_then(|pdpt| pdpt.directories.get(&at_pdpt));
+        directory.is_some_and(|directory| directory.regions.contains_key(&at_directory))
+    }
+
     /// Clears everything that is linked in the regions that `start..end` touches, and returns the
     /// links that do it. Their other mappings come back at the next faults.
     ///

@@ -47,6 +47,11 @@ impl TablePool {
         self.free.len() + fresh as usize
     }
 
+    /// Whether no page that is to be had has served before.
+    pub fn is_fresh(&self) -> bool {
+        self.free.is_empty()
+    }
+
     /// A page of any content.
     pub(super) fn allocate(&mut self) -> Result<u64, OutOfTables> {
         if let Some(page) = self.free.pop() {

@@ -50,6 +50,10 @@ impl Ram {
         }
     }
 
+    fn entry(&self, gpa: u64) -> u64 {
+        self.pages.borrow()[&(gpa & !(PAGE - 1))][(gpa % PAGE / 8) as usize]
+    }
+
     fn walk(&self, root: u64, va: u64) -> Option<Translation> {
         let pages = self.pages.borrow();
         let mut table = root;

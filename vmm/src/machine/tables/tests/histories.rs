@@ -203,14 +203,19 @@ impl World {
 
     fn fault(&mut self, va: u64) {
         self.probes.insert(va);
+        let was_linked = self.space.is_linked(va);
         let mut link = || {
             self.space
                 .link(&mut self.pool, &self.ram, va, among(&self.model.0))
         };
         match link() {
             Ok(links) => {
+                // So that the host may write them: see decision 0024.
+                let absent = |link: &Link| self.ram.entry(link.entry) == 0;
+                assert!(was_linked || links.iter().all(absent), "{va:#x} in place");
                 self.ram.apply(&links);
                 assert_eq!(link(), Ok(vec![]), "{va:#x} again");
+                assert_eq!(self.space.is_linked(va), was_linked || !links.is_empty());
                 let found = self.ram.walk(self.space.root(), va);
                 assert_eq!(found, self.model.translate(va), "{va:#x}");
             }
