@@ -84,7 +84,8 @@ impl Slots {
                 self.waiting.push_front((thread, context));
                 break;
             };
-            self.start(area, thread, slot, *context)?;
+            self.seat(area, thread, slot, *context)?;
+            self.announce(thread, slot);
         }
         area.post(&mut self.outbox)?;
         Ok(!area.is_drained()?)
@@ -120,20 +121,13 @@ impl Slots {
         Ok(())
     }
 
-    fn start(
-        &mut self,
-        area: &Area,
-        thread: ThreadId,
-        slot: u32,
-        context: ThreadContext,
-    ) -> Result<(), MachineError> {
-        self.seat(area, thread, slot, context)?;
+    /// Tells the guest kernel of a new thread.
+    fn announce(&mut self, thread: ThreadId, slot: u32) {
         self.push(EntryKind::Resume, slot, 0, 0);
         // The order to stop it came before it had a slot.
         if self.stopped.contains(&thread) {
             self.push(EntryKind::Stop, slot, 0, 0);
         }
-        Ok(())
     }
 
     fn push(&mut self, kind: EntryKind, slot: u32, a: u64, b: u64) {

@@ -14,6 +14,7 @@ use crate::{
 program!(invalid_opcode, "ud2");
 program!(privileged, "hlt");
 program!(port_write, "mov eax, 1", "out 0x5A, al");
+program!(port_write_of_two, "out 0x5A, ax");
 program!(port_write_of_four, "out 0x5A, eax");
 program!(divide, "xor ecx, ecx", "div ecx");
 program!(breakpoint, "int3", "mov eax, 3", "syscall");
@@ -36,10 +37,11 @@ program!(
 
 #[test]
 fn exceptions_reach_the_vmm_with_their_vector() {
-    let cases: [(&str, &[u8], u64); 10] = [
+    let cases: [(&str, &[u8], u64); 11] = [
         ("ud2", invalid_opcode(), 6),
         ("hlt", privileged(), 13),
         ("out al", port_write(), 13),
+        ("out ax", port_write_of_two(), 13),
         ("out eax", port_write_of_four(), 13),
         ("div by zero", divide(), 0),
         ("int3", breakpoint(), 3),
