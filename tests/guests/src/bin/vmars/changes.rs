@@ -5,7 +5,9 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use test_guests::pages::PAGE;
 use test_guests::{Outcome, cases, check, equal, fail, raw, shortly, soon, status};
 use zx::thread::JoinHandle;
-use zx::{AsHandleRef, PAGE_SIZE, Status, VmOptions, Vmar, Vmo, VmoOptions, time, vmar_root_self};
+use zx::{
+    AsHandleRef, Mapping, PAGE_SIZE, Status, VmOptions, Vmar, Vmo, VmoOptions, time, vmar_root_self,
+};
 
 use crate::cases::{CAN_MAP, OVERWRITE, READ_WRITE, SPECIFIC, destroy, map, word};
 
@@ -29,6 +31,47 @@ fn counter(address: usize) -> Result<JoinHandle<()>, Status> {
             unsafe { asm!("lock inc qword ptr [{}]", in(reg) address, options(nostack)) };
         }
     })
+}
+
+/// Threads touch the same regions for the first time, side by side: in new page tables, and, when all was unmapped, in such as served before.
+fn first_touches_side_by_side() -> Outcome {
+    const REGION: usize = 2 << 20;
+    const REGIONS: usize = 24;
+    const THREADS: usize = 4;
+    const ROUNDS: u64 = 8;
+    let length = REGIONS * REGION;
+    let vmo = Vmo::create(length as u64)?;
+    for _ in 0..ROUNDS {
+        let mapping = Mapping::read_write(&vmo, 0, length)?;
+        let base = mapping.base();
+        let mut threads = [const { None }; THREADS];
+        for (nth, place) in threads.iter_mut().enumerate() {
+            let touch = move || {
+                for region in (base..base + length).step_by(REGION) {
+                    // The first page of the region is everybody's, another one is this thread's own.
+                    for address in [region, region + (1 + nth) * PAGE] {
+                        // SAFETY: the address is mapped, and no Rust value lives there.
+                        unsafe {
+                            asm!("lock inc qword ptr [{}]", in(reg) address, options(nostack));
+                        }
+                    }
+                }
+            };
+            *place = Some(zx::thread::spawn("toucher", touch)?);
+        }
+        for thread in threads.into_iter().flatten() {
+            thread.join(soon())?;
+        }
+    }
+    for region in (0..length).step_by(REGION) {
+        for page in 0..=THREADS {
+            let mut bytes = [0; 8];
+            vmo.read(&mut bytes, (region + page * PAGE) as u64)?;
+            let times = if page == 0 { THREADS as u64 } else { 1 };
+            equal!(u64::from_le_bytes(bytes), times * ROUNDS);
+        }
+    }
+    Ok(())
 }
 
 /// Waits until the word of a VMO differs from `from`.
@@ -105,7 +148,7 @@ fn neighbours_come_and_go() -> Outcome {
     Ok(())
 }
 
-cases! { "changes": overwrite_under_a_writer neighbours_come_and_go }
+cases! { "changes": overwrite_under_a_writer neighbours_come_and_go first_touches_side_by_side }
 
 /// What ends with a fatal fault of a thread that uses a mapping while it is changed; returns only if the thread survived.
 pub fn fatal(name: &str) -> Outcome {
