@@ -9,7 +9,7 @@ use protocol::boot::{KernelCall, PANIC_RUST};
 use protocol::regs::{FLAGS_ALWAYS, SINGLE_STEP, USER_FLAGS};
 use protocol::syscall::SyscallNumber;
 use protocol::vcpu::register;
-use protocol::{Status, USER_END};
+use protocol::{GeneralRegs, Status, USER_END};
 use zircon::{ExceptionKind, OpResult, SyscallOutcome, ThreadId};
 
 use super::debugger::in_ring_3;
@@ -22,7 +22,9 @@ use super::shared::{Vm, lock};
 use super::slots::Slots;
 use super::spaces::Acknowledged;
 use super::work::{Mine, Parked};
-use crate::machine::{Exit, Injection, Left, MachineError, Registers, Vcpu, in_machine};
+use crate::machine::{
+    Exit, Injection, Left, MachineError, Registers, Vcpu, in_machine, in_protocol,
+};
 use crate::observe::{Event, ExitKind, on_vcpu};
 use crate::outcome::End;
 
@@ -99,14 +101,23 @@ impl Runner {
         let current = self.vcpu.area().current_slot().ok().flatten();
         let in_vcpu =
             self.calling || self.faulting.is_some() || self.vcpu.registers().rip < USER_END;
-        let running = in_ring_3(self.faulting.as_ref().unwrap_or(self.vcpu.registers()));
+        let running = match &self.faulting {
+            Some(registers) => in_protocol(registers),
+            None => in_ring_3(self.vcpu.registers()),
+        };
         for (thread, slot) in self.slots.iter() {
             let saved = self.vcpu.area().context(slot);
-            let registers = match (current == Some(slot), saved) {
-                // In ring 0 its registers are where the guest kernel saved them.
-                (true, _) if in_vcpu => running,
-                (_, Ok(context)) => context.general_regs(),
-                (_, Err(_)) => continue,
+            let Ok(saved) = saved.map(|context| context.general_regs()) else {
+                continue;
+            };
+            // In ring 0 its registers are where the guest kernel saved them; its segment bases are there in any case.
+            let registers = match current == Some(slot) && in_vcpu {
+                true => GeneralRegs {
+                    fs_base: saved.fs_base,
+                    gs_base: saved.gs_base,
+                    ..running
+                },
+                false => saved,
             };
             lock(&self.vm.last_registers).push((thread, registers));
         }
@@ -132,7 +143,9 @@ impl Runner {
             let exit = self.vcpu.run()?;
             let since = Instant::now();
             self.calling = false;
-            self.faulting = None;
+            if !self.is_on_the_way(&exit) {
+                self.faulting = None;
+            }
             self.vm.stats.exit(self.index, kind(&exit));
             self.vm.note(Event::Exit(kind(&exit)));
             if self.is_of_ring_3(&exit) {
@@ -178,6 +191,12 @@ impl Runner {
             }
         }
         Ok(())
+    }
+
+    /// Whether the guest kernel was interrupted, perhaps on its way from a page fault: the thread is still where it met that, then.
+    fn is_on_the_way(&mut self, exit: &Exit) -> bool {
+        let interrupted = matches!(exit, Exit::Interrupted | Exit::InterruptWindow);
+        interrupted && self.vcpu.registers().rip >= USER_END
     }
 
     /// Whether a program was running.

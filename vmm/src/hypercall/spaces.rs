@@ -1,6 +1,7 @@
 //! The page tables of all processes, and the protocol by which vCPUs forget what was taken out of them.
 //!
-//! **Linking.** A page fault of ring 3 asks for the region it touched; the links go into the mailbox of the vCPU that faulted.
+//! **Linking.** A page fault of ring 3 asks for the region it touched. If nothing is linked there, and nothing else is to be done, the links are
+//! written here and now ([`Spaces::link_at_once`], decision 0024); else they go into the mailbox of the vCPU that faulted.
 //! Until that vCPU has written them no other vCPU gets links of the same process (it is told to try again), so links take
 //! effect in the order in which they were made.
 //!

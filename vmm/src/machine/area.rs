@@ -125,7 +125,7 @@ impl Area {
     }
 
     /// The context of the thread in `slot`; its registers are current unless it is the current thread and the vCPU
-    /// left the guest from ring 3 or from a system call.
+    /// left the guest from ring 3, from a system call or with a page fault that was passed on.
     ///
     /// # Errors
     /// See [`Area::current_slot`]; also for a slot of [`MAX_THREADS`] or more.

@@ -55,6 +55,8 @@ fn a_core_shows_where_the_program_crashed() {
             "x/1xw middle",
             "x/1xw middle + 100000",
             "thread apply all bt",
+            "thread 2",
+            "print $fs_base != 0",
         ];
         let shown = gdb(&desk, "./crash core", &commands);
         has(
@@ -69,6 +71,7 @@ fn a_core_shows_where_the_program_crashed() {
                 "Cannot access memory",
                 "Thread 2 (LWP",
                 "spin (unused=",
+                "$2 = 1",
             ],
         );
     }

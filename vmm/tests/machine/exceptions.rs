@@ -137,6 +137,26 @@ fn a_page_fault_is_tried_again_at_once_with_what_was_linked_meanwhile() {
 }
 
 #[test]
+fn a_step_over_a_page_fault_that_is_tried_again_ends_behind_the_instruction() {
+    const TRAP: u64 = 1 << 8;
+    let mut guest = Guest::new(read_through_rdi());
+    guest.seat(0, UNMAPPED);
+    let mut context = guest.vcpu.area().context(0).unwrap();
+    context.rflags |= TRAP;
+    guest.vcpu.area().set_context(0, &context).unwrap();
+    guest.post(&[entry(Resume, 0, 0, 0)]);
+    assert_eq!(guest.run(), Exit::PageFault);
+    let page_entry = guest.entry_of(UNMAPPED);
+    let ram = guest.machine.ram();
+    ram.store_u64(page_entry, (ARENA_BASE + 0x5000) | 7)
+        .unwrap();
+    guest.vcpu.answer_page_fault(true);
+    assert_eq!(guest.expect_exception().0, 1);
+    let context = guest.vcpu.area().context(0).unwrap();
+    assert_eq!(context.rip, USER + 3, "behind mov rsi, [rdi]");
+}
+
+#[test]
 fn an_idle_vcpu_leaves_the_page_tables_on_a_flush() {
     let mut guest = Guest::new(invalid_opcode());
     guest.start(0, 0);
