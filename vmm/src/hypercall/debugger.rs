@@ -7,11 +7,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::thread::sleep;
 use std::time::Duration;
 
-use protocol::{GeneralRegs, PAGE_SIZE, Status, USER_END};
+use protocol::{GeneralRegs, PAGE_SIZE, Status};
 use zircon::{DebuggedThread, MemoryOp, MemoryResult, Pages, Running, ThreadId, VmoId};
 
 use super::shared::Vm;
-use crate::machine::Registers;
 use crate::machine::in_protocol;
 use crate::pager::Wait;
 
@@ -39,7 +38,7 @@ impl Vm {
         for thread in &mut threads {
             if thread.registers.is_none() && thread.waits {
                 let parked = self.parked_registers(thread.thread);
-                thread.registers = parked.map(|registers| in_ring_3(&registers));
+                thread.registers = parked.map(|registers| in_protocol(&registers));
             }
         }
         threads
@@ -166,15 +165,6 @@ fn parts(address: u64, length: usize) -> impl Iterator<Item = (u64, std::ops::Ra
         done = part.end;
         (!part.is_empty()).then_some((at, part))
     })
-}
-
-/// The registers of a thread in a system call, as ring 3 has them behind it.
-pub(super) fn in_ring_3(registers: &Registers) -> GeneralRegs {
-    let mut general = in_protocol(registers);
-    if general.rip >= USER_END {
-        (general.rip, general.rflags) = (general.rcx, general.r11);
-    }
-    general
 }
 
 #[cfg(test)]

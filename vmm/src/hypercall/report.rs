@@ -3,7 +3,6 @@
 use protocol::Status;
 use zircon::{Exception, ExceptionKind, Kernel, ThreadId};
 
-use super::debugger::in_ring_3;
 use super::mailbox::Call;
 use super::shared::{Vm, lock};
 use super::work::Mine;
@@ -25,7 +24,6 @@ impl Vm {
             (None, Some(mine)) => Some(*mine.registers),
             (None, None) => self.parked_registers(exception.thread),
         };
-        let registers = registers.map(|registers| in_machine(&in_ring_3(&registers)));
         let mut report = exception.to_string();
         if let ExceptionKind::PageFault {
             vmo: Some((vmo, ..)),

@@ -12,7 +12,6 @@ use protocol::vcpu::register;
 use protocol::{GeneralRegs, Status, USER_END};
 use zircon::{ExceptionKind, OpResult, SyscallOutcome, ThreadId};
 
-use super::debugger::in_ring_3;
 use super::explain::KnownCode;
 use super::fault::Puzzle;
 use super::mailbox::Item;
@@ -101,10 +100,7 @@ impl Runner {
         let current = self.vcpu.area().current_slot().ok().flatten();
         let in_vcpu =
             self.calling || self.faulting.is_some() || self.vcpu.registers().rip < USER_END;
-        let running = match &self.faulting {
-            Some(registers) => in_protocol(registers),
-            None => in_ring_3(self.vcpu.registers()),
-        };
+        let running = in_protocol(&self.program_registers());
         for (thread, slot) in self.slots.iter() {
             let saved = self.vcpu.area().context(slot);
             let Ok(saved) = saved.map(|context| context.general_regs()) else {
@@ -264,8 +260,24 @@ impl Runner {
             })
     }
 
-    fn on_syscall(&mut self) -> Result<(), RunError> {
+    /// The registers of the program that left ring 3; in a system call, as it has them behind that.
+    fn program_registers(&mut self) -> Registers {
+        if let Some(registers) = self.faulting {
+            return registers;
+        }
         let registers = *self.vcpu.registers();
+        match self.calling {
+            true => Registers {
+                rip: registers.rcx,
+                rflags: registers.r11,
+                ..registers
+            },
+            false => registers,
+        }
+    }
+
+    fn on_syscall(&mut self) -> Result<(), RunError> {
+        let registers = self.program_registers();
         let thread = self.current_thread()?;
         // rcx and r11 are what `sysret` will use. A program that jumped to the entry by itself chose them.
         let step = match self.vm.debug_event() {
@@ -510,7 +522,7 @@ impl Runner {
 
     /// The current thread did something that ends it.
     pub(super) fn raise(&mut self, thread: ThreadId, kind: ExceptionKind) -> Result<(), RunError> {
-        let registers = *self.vcpu.registers();
+        let registers = self.program_registers();
         self.raise_with(thread, kind, &registers);
         Ok(())
     }

@@ -78,6 +78,18 @@ fn a_core_shows_where_the_program_crashed() {
 }
 
 #[test]
+fn a_jump_into_the_kernel_is_reported_where_it_went() {
+    let desk = Desk::with(&["wild.c"]);
+    desk.well("zvmm cc wild.c -O0 -o wild");
+    if skips_kvm() {
+        return;
+    }
+    let said = desk.say("zvmm run ./wild");
+    assert_eq!(said.code, Some(123), "{said:#?}");
+    has(&said.err, &["rip ffffffff80000000", "rcx 0000000000000001"]);
+}
+
+#[test]
 fn a_report_says_who_called_whom() {
     let desk = Desk::with(&["crash.c"]);
     desk.well("zvmm cc crash.c -g -O0 -o crash");
