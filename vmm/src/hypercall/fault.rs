@@ -101,8 +101,21 @@ impl Runner {
         }
     }
 
+    /// A page fault of the guest's tables: what needs no more than links is done with at once, and everything else comes again as an
+    /// exception.
+    pub(super) fn on_page_fault(&mut self) -> Result<(), RunError> {
+        let fault = self.vcpu.page_fault()?;
+        let mut again = false;
+        if fault.in_ring_3 {
+            self.faulting = Some(fault.registers);
+            again = self.link_at_once(&fault)? && !self.deliver_urgent()?;
+        }
+        self.vcpu.answer_page_fault(again);
+        Ok(())
+    }
+
     /// Links what a page fault has found missing, if that can be done here and now; says whether it was.
-    pub(super) fn link_at_once(&mut self, fault: &PageFault) -> Result<bool, RunError> {
+    fn link_at_once(&mut self, fault: &PageFault) -> Result<bool, RunError> {
         const PRESENT: u64 = 1;
         let thread = self.current_thread()?;
         let vm = &self.vm;

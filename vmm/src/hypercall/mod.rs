@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! KVM_RUN returns -> run.rs: what kind of exit?
-//!   system call    -> core.syscall --+
+//!   system call    -> syscall.rs: core.syscall --------------------------+
 //!   fault          -> fault.rs: decode, which page? -> core.page_fault --+
-//!   guest #PF      -> core.page_fault, spaces.rs: link tables ----------+
+//!   guest #PF      -> fault.rs, spaces.rs: link tables, enter again      |
+//!   exception      -> kernel_call.rs, for a #PF that needs more:         |
+//!                     core.page_fault, spaces.rs: link tables -----------+
 //!                                                                        v
 //!               work.rs: drain what the core asks for (memory, host pagers, flushes, completions)
 //!                                                                        v
@@ -18,6 +20,7 @@ mod debugger;
 mod emulated;
 mod explain;
 mod fault;
+mod kernel_call;
 mod mailbox;
 pub mod operands;
 mod report;
@@ -27,6 +30,7 @@ mod slots;
 mod spaces;
 mod supply;
 mod switch;
+mod syscall;
 mod work;
 
 pub use run::RunError;

@@ -4,7 +4,7 @@ use protocol::options::VmoOp;
 use protocol::syscall::SyscallNumber as N;
 
 use super::*;
-use crate::common::{Order, Outcome, Touch};
+use crate::common::{Order, Outcome, Touch, writable};
 use zircon::Access;
 
 const RESIZABLE: u32 = 2;
@@ -261,14 +261,7 @@ fn the_vmm_commits_what_is_mapped() {
     for (room, committed) in [(8, 2), (1, 1), (0, 0)] {
         let mut m = TestMachine::new();
         let vmo = m.kernel.add_anonymous_vmo("stack", 4 * PAGE_SIZE).unwrap();
-        let run = zircon::MappedRun {
-            address: 0x5000_0000,
-            length: 4 * PAGE_SIZE,
-            vmo,
-            page: 0,
-            write: true,
-            execute: false,
-        };
+        let run = writable(vmo, 0x5000_0000, 4 * PAGE_SIZE);
         m.kernel.map_at(m.main.process, run).unwrap();
         m.drain();
         let taken = m.kernel.resident_pages().0;

@@ -10,7 +10,7 @@ use protocol::syscall::SyscallNumber as N;
 use zircon::{Access, MemoryOp, ThreadId, VmoId};
 
 use super::*;
-use crate::common::{Order, Packet, Touch, Via};
+use crate::common::{Order, Packet, Touch, Via, writable};
 
 /// Where a VMO of the VMM's is mapped in [`Host`].
 const HOST: u64 = 0x40_0000_0000;
@@ -35,14 +35,7 @@ fn host(pages: u64, left: u64) -> Host {
         .kernel
         .add_host_vmo("file", pages * PAGE_SIZE, true)
         .unwrap();
-    let run = zircon::MappedRun {
-        address: HOST,
-        length: pages * PAGE_SIZE,
-        vmo,
-        page: 0,
-        write: true,
-        execute: false,
-    };
+    let run = writable(vmo, HOST, pages * PAGE_SIZE);
     m.kernel.map_at(m.main.process, run).unwrap();
     m.drain();
     let (plain, thread) = (m.vmo(64), m.thread());

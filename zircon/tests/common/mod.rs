@@ -110,6 +110,18 @@ impl Drop for TestMachine {
     }
 }
 
+/// The start of a VMO, to be mapped for reading and writing.
+pub fn writable(vmo: VmoId, address: u64, length: u64) -> MappedRun {
+    MappedRun {
+        address,
+        length,
+        vmo,
+        page: 0,
+        write: true,
+        execute: false,
+    }
+}
+
 impl TestMachine {
     pub fn new() -> Self {
         Self::with_policy(JobPolicy::default())
@@ -120,15 +132,9 @@ impl TestMachine {
         kernel.watch();
         let main = kernel.create_process("test", policy).unwrap();
         let scratch = kernel.add_anonymous_vmo("scratch", SCRATCH_SIZE).unwrap();
-        let run = MappedRun {
-            address: SCRATCH,
-            length: SCRATCH_SIZE,
-            vmo: scratch,
-            page: 0,
-            write: true,
-            execute: false,
-        };
-        kernel.map_at(main.process, run).unwrap();
+        kernel
+            .map_at(main.process, writable(scratch, SCRATCH, SCRATCH_SIZE))
+            .unwrap();
         kernel
             .start_thread(main.thread, 0x20_0000, SCRATCH, (0, 0))
             .unwrap();

@@ -9,7 +9,7 @@ use protocol::{PAGE_SIZE, PolicyAction, PolicyCondition, Rights, Status};
 use zircon::{Access, ExceptionKind, JobPolicy, ObjectRef, ThreadId};
 
 use crate::common::random::{self, Source};
-use crate::common::{Order, SCRATCH, TestMachine};
+use crate::common::{Order, SCRATCH, TestMachine, writable};
 use registers::{Arg, ENTRIES, ITEMS};
 
 /// Most pages of storage: what is too much is refused, not performed.
@@ -248,14 +248,7 @@ fn machine(seed: u64) -> (TestMachine, Vec<ThreadId>, First) {
             .give_handle(other.process, ObjectRef::Vmo(id), Rights::DEFAULT_VMO)
             .unwrap();
     }
-    let run = zircon::MappedRun {
-        address: SCRATCH,
-        length: 1 << 20,
-        vmo: zircon::VmoId(m.koid(plain)),
-        page: 0,
-        write: true,
-        execute: false,
-    };
+    let run = writable(zircon::VmoId(m.koid(plain)), SCRATCH, 1 << 20);
     m.kernel.map_at(other.process, run).unwrap();
     m.kernel
         .start_thread(other.thread, 4096, 0, (0, 0))
