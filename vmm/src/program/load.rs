@@ -234,6 +234,11 @@ impl Loader<'_> {
         Ok(id)
     }
 
+    /// Whether what a program needs first is there before it runs; under another policy a program begins with nothing (decision 0022).
+    fn brings_what_is_first(&self) -> bool {
+        self.supply == SupplyPolicy::Adaptive
+    }
+
     /// Maps the whole of a VMO.
     fn map(
         &mut self,
@@ -281,7 +286,7 @@ impl Loader<'_> {
         let (size, vmo) = (pager.size(), HostVmo::new(Arc::new(pager), supply));
         let vmo = self.provide(name, size, vmo, writable)?;
         let start = segment.pages().start;
-        if self.supply == SupplyPolicy::Adaptive {
+        if self.brings_what_is_first() {
             // Where the program begins, or where the segment does.
             let into = entry.saturating_sub(start) / protocol::PAGE_SIZE;
             let there = self.kernel.page_count(vmo);
@@ -303,7 +308,7 @@ impl Loader<'_> {
         let length = pages * protocol::PAGE_SIZE;
         self.map(vmo, STACK_TOP.saturating_sub(length), true, false)?;
         if let Some(first) = pages.checked_sub(1)
-            && self.supply == SupplyPolicy::Adaptive
+            && self.brings_what_is_first()
         {
             let count = 1;
             self.kernel.commit(0, Pages { vmo, first, count });
@@ -317,7 +322,7 @@ impl Loader<'_> {
             Arc::new(ImagePager::new("start-up", page)),
             false,
         )?;
-        if self.supply == SupplyPolicy::Adaptive {
+        if self.brings_what_is_first() {
             let (first, count) = (0, 1);
             self.first.push(Pages { vmo, first, count });
         }
